@@ -11,7 +11,21 @@ from typing import Any, Final
 
 from custody.errors import UnsupportedError
 from custody.kinds import ROLES, SIGN_WITH, SIGNER
-from custody.schema import AUTHORITY_ID, CODE, HASH, ID, ORIGIN, TIME, ListOf, OneOf, Record, Schema, SchemaMismatch, Text, Whole
+from custody.schema import (
+    AUTHORITY_ID,
+    CODE,
+    HASH,
+    ID,
+    ORIGIN,
+    TIME,
+    ListOf,
+    OneOf,
+    Record,
+    Schema,
+    SchemaMismatch,
+    Text,
+    Whole,
+)
 
 AUTHORITY_KEY: Final = "authority"
 """Stands in `roles` for the authority's own key, or its recovery key."""
@@ -71,7 +85,9 @@ def _party(kind: str, roles: str, subject: str = "package", **more: Any) -> Even
     )
 
 
-def _service(subject: str, needed: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None, **more: Any) -> Event:
+def _service(
+    subject: str, needed: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None, **more: Any
+) -> Event:
     return Event(
         chain=more.pop("chain", "exchange"),
         subject=_names(subject),
@@ -106,26 +122,36 @@ EVENTS: Final[dict[str, Event]] = {
     "package.withdrawn": _party("withdrawal", "sender"),
     "grant.added": _party("grant", "approver receiver sender", after_close=True),
     "grant.destroyed": _act(
-        "approver", "package", Record({"headers": ListOf(HASH, least=1, most=10_001, ordered=True), "order_sha256": HASH}),
+        "approver",
+        "package",
+        Record({"headers": ListOf(HASH, least=1, most=10_001, ordered=True), "order_sha256": HASH}),
         after_close=True,
     ),
     "key.released": _act(
-        "receiver", "package", Record({"grant": HASH}, {"items": ListOf(ID, least=1, most=10_001, ordered=True)}),
-        noted={"headers": Whole(1)}, after_close=True,
+        "receiver",
+        "package",
+        Record({"grant": HASH}, {"items": ListOf(ID, least=1, most=10_001, ordered=True)}),
+        noted={"headers": Whole(1)},
+        after_close=True,
     ),
     "manifest.viewed": _service("package", _WHO, _FROM, after_close=True),
     "download.opened": _act(
-        "auditor receiver sender", "package", may_name="item", noted={"via": OneOf("service", "store")}, after_close=True
+        "auditor receiver sender",
+        "package",
+        may_name="item",
+        noted={"via": OneOf("service", "store")},
+        after_close=True,
     ),
     "download.closed": _service(
-        "package", {"bytes": _BYTES, "opened": HASH, "outcome": OneOf("closed", "lapsed")}, may_name="item", after_close=True
+        "package",
+        {"bytes": _BYTES, "opened": HASH, "outcome": OneOf("closed", "lapsed")},
+        may_name="item",
+        after_close=True,
     ),
     "receipt.signed": _party("receipt", "receiver"),
     "conditions.accepted": _party("acceptance", "approver receiver", after_close=True),
     "fixity.checked": _service("item package", _DIGESTS, after_close=True),
-    "fixity.failed": _service(
-        "item package", {"reason": CODE}, {**_DIGESTS, "part": Whole(1)}, after_close=True
-    ),
+    "fixity.failed": _service("item package", {"reason": CODE}, {**_DIGESTS, "part": Whole(1)}, after_close=True),
     "hold.placed": _party("hold", "approver requester", where={"state": "placed"}, after_close=True),
     "hold.lifted": _party("hold", "approver requester", where={"state": "lifted"}, after_close=True),
     "retention.extended": _act("approver sender", "package", Record({"retain_until": TIME}), after_close=True),
@@ -140,7 +166,9 @@ EVENTS: Final[dict[str, Event]] = {
         _ANYONE, detail=Record({"form": OneOf("bundle", "export")}, {"since": Whole()}), after_close=True
     ),
     # any chain: an attempt on an exchange stands in it, one by a stranger in the service's
-    "access.denied": _service("", {"action": CODE}, {**_WHO, **_FROM}, chain="any", may_name="package item", after_close=True),
+    "access.denied": _service(
+        "", {"action": CODE}, {**_WHO, **_FROM}, chain="any", may_name="package item", after_close=True
+    ),
     # the registry of an authority
     "authority.enrolled": _registry("enrolment", "authority", noted=_CONTINUES),
     "authority.changed": _registry("act", "authority", detail=Record({"sign_with": SIGN_WITH})),
@@ -157,7 +185,8 @@ EVENTS: Final[dict[str, Event]] = {
     "role.ended": _registry("act", "principal", detail=_ROLE),
     # the service
     "log.started": _service(
-        "", {"keys": ListOf(Text(longest=4096), least=1, most=8)},
+        "",
+        {"keys": ListOf(Text(longest=4096), least=1, most=8)},
         {"predecessor": Record({"origin": ORIGIN, "root": HASH, "sha3_512": Text(r"[0-9a-f]{128}"), "size": Whole()})},
         chain="service",
     ),
@@ -165,11 +194,16 @@ EVENTS: Final[dict[str, Event]] = {
     "witness.added": _service("", {"name": Text(longest=255), "vkey": Text(longest=4096)}, chain="service"),
     "witness.removed": _service("", {"name": Text(longest=255)}, chain="service"),
     "policy.changed": _service(
-        "", {"what": CODE}, {"fingerprint": HASH, "reason": CODE, "text_sha256": HASH},
-        chain="service", may_name="authority principal",
+        "",
+        {"what": CODE},
+        {"fingerprint": HASH, "reason": CODE, "text_sha256": HASH},
+        chain="service",
+        may_name="authority principal",
     ),
     "law.activated": _service("", {"pack": CODE, "sha256": HASH, "version": CODE}, chain="service"),
-    "incident.noted": _service("", {"code": CODE}, {"text_sha256": HASH}, chain="service", may_name="package item authority"),
+    "incident.noted": _service(
+        "", {"code": CODE}, {"text_sha256": HASH}, chain="service", may_name="package item authority"
+    ),
 }
 
 

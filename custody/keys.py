@@ -199,7 +199,9 @@ class KeyRecord:
             key = record.verifier()
             found = (key.id, key.alg)
         if found != (record.id, record.alg):
-            raise KeyMalformed(f"record names key {record.id} ({record.alg}), its public key is {found[0]} ({found[1]})")
+            raise KeyMalformed(
+                f"record names key {record.id} ({record.alg}), its public key is {found[0]} ({found[1]})"
+            )
         return record
 
     @classmethod
@@ -253,6 +255,4 @@ def _algorithm(key: _Public) -> str:
 def _to_der(signature: bytes) -> bytes:
     if len(signature) != 2 * _SCALAR:
         raise SignatureInvalid(f"ES256 signature of {len(signature)} bytes, expected {2 * _SCALAR}")
-    return encode_dss_signature(
-        int.from_bytes(signature[:_SCALAR], "big"), int.from_bytes(signature[_SCALAR:], "big")
-    )
+    return encode_dss_signature(int.from_bytes(signature[:_SCALAR], "big"), int.from_bytes(signature[_SCALAR:], "big"))

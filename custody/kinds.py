@@ -104,11 +104,13 @@ class _Detail:
 
 
 _PRINCIPAL = Record(
-    {"id": ID, "roles": ListOf(OneOf(*ROLES), least=1, most=len(ROLES), ordered=True), "type": OneOf("client", "officer")}
+    {
+        "id": ID,
+        "roles": ListOf(OneOf(*ROLES), least=1, most=len(ROLES), ordered=True),
+        "type": OneOf("client", "officer"),
+    }
 )
-_RECEIVED_ITEM = Record(
-    {"blake3": HASH, "id": ID, "plaintext": OneOf("checked", "not_checked"), "sha256": HASH}
-)
+_RECEIVED_ITEM = Record({"blake3": HASH, "id": ID, "plaintext": OneOf("checked", "not_checked"), "sha256": HASH})
 _REQUEST_BODY = {"instrument": CODE, "request": ID, "type": CODE}
 _REASON = {"reason": CODE}
 
@@ -153,7 +155,9 @@ KINDS: Final[dict[str, Record]] = {
     "answer": COMMON.extended({"outcome": CODE, "request": ID}, {"ground": CODE, "content_sha256": HASH}),
     "acceptance": COMMON.extended({"conditions": CONDITIONS, "statement": HASH}),
     "approval": COMMON.extended({"act": HASH, "expires": TIME}),
-    "hold": COMMON.extended({"hold": ID, "package": ID, "state": OneOf("lifted", "placed"), **_REASON}, {"until": TIME}),
+    "hold": COMMON.extended(
+        {"hold": ID, "package": ID, "state": OneOf("lifted", "placed"), **_REASON}, {"until": TIME}
+    ),
     "restriction": COMMON.extended({"measure": OneOf("recall", "restrict"), "package": ID, **_REASON}),
     "destruction": COMMON.extended({"answers": HASH, "package": ID, "outcome": OneOf("destroyed", "returned")}),
     "transfer": COMMON.extended({"package": ID, "to": AUTHORITY_ID, "to_chain_sha256": HASH}, {"manifest": HASH}),

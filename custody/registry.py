@@ -193,7 +193,9 @@ class Registry:
         if statement.authority != self.authority:
             raise RegistryRuleBroken(f"{statement.authority} signs in the registry of {self.authority}")
         if (entry.event == "authority.enrolled") != (self.length == 0):
-            raise RegistryRuleBroken(f"{entry.event} at seq {entry.seq}: a registry begins with authority.enrolled, once")
+            raise RegistryRuleBroken(
+                f"{entry.event} at seq {entry.seq}: a registry begins with authority.enrolled, once"
+            )
         incoming = self._incoming(statement)
         if self.length == 0:
             needed = self._founding_signers(statement, incoming)
@@ -305,7 +307,9 @@ class Registry:
     def _founding_signers(self, statement: Statement, incoming: list[KeyRecord]) -> list[PublicKey]:
         payload = statement.payload
         if not {"name", "country", "sign_with", "recovery"} <= payload.keys() or "principal" in payload:
-            raise RegistryRuleBroken("the first enrolment names name, country, sign_with and recovery, and no principal")
+            raise RegistryRuleBroken(
+                "the first enrolment names name, country, sign_with and recovery, and no principal"
+            )
         by_use = {use: [record for record in incoming if record.use == use] for use in ("authority", "recovery")}
         algorithms = sorted(record.alg for record in by_use["authority"])
         if not set(payload["sign_with"]) <= set(algorithms):
