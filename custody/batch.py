@@ -98,6 +98,7 @@ def parse(data: bytes) -> tuple[int, list[bytes]]:
 
     Raises:
         BatchMalformed: Anything that `encode` does not write.
+        DecimalMalformed: The size is not a canonical decimal number.
     """
     lines = data.split(b"\n")
     if len(lines) <= _LINES_BEFORE_HASHES or lines[0] != HEADER or lines.pop():
