@@ -279,7 +279,7 @@ def _check_equal(found: Any, expected: str, name: str) -> None:
 
 def _text(members: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
     value = members[name]
-    if type(value) is not str or len(value) > 255 or not pattern.match(value):  # noqa: PLR2004 - as in the patterns
+    if type(value) is not str or len(value) > 255 or not pattern.match(value):
         raise TokenRefused(name)
     return value
 
