@@ -98,12 +98,14 @@ class Entry:
     @property
     def subject(self) -> dict[str, str]:
         """What it is about; empty where nothing is named."""
-        return self.fields.get("subject", {})
+        subject: dict[str, str] = self.fields.get("subject", {})
+        return subject
 
     @property
     def noted(self) -> dict[str, Any]:
         """The service's own word; empty where it adds none."""
-        return self.fields.get("noted", {})
+        noted: dict[str, Any] = self.fields.get("noted", {})
+        return noted
 
     @property
     def statement_id(self) -> str | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from custody.errors import UnsupportedError
-from custody.kinds import ROLES, SIGN_WITH, SIGNER
+from custody.kinds import PART_SIZE, ROLES, SIGN_WITH, SIGNER
 from custody.schema import (
     AUTHORITY_ID,
     CODE,
@@ -33,8 +33,8 @@ AUTHORITY_KEY: Final = "authority"
 _ADDRESS = Text(r"[0-9a-f.:\[\]]{2,64}", longest=64)
 _BYTES = Whole()
 _PARTIES = ListOf(AUTHORITY_ID, least=1, most=64, ordered=True)
-_WHO = {"by": SIGNER}
-_FROM = {"address": _ADDRESS}
+_WHO: dict[str, Schema] = {"by": SIGNER}
+_FROM: dict[str, Schema] = {"address": _ADDRESS}
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _registry(kind: str, subject: str, **more: Any) -> Event:
 
 _ROLE = Record({"role": OneOf(*ROLES)})
 _WHY = Record({"reason": CODE})
-_DIGESTS = {"blake3": HASH, "sha256": HASH, "size": _BYTES}
+_DIGESTS: dict[str, Schema] = {"blake3": HASH, "sha256": HASH, "size": _BYTES}
 _CONTINUES = {"continues": Record({"hash": HASH, "origin": ORIGIN, "seq": Whole()})}
 _EXCHANGE_OPENED = Record({"parties": ListOf(AUTHORITY_ID, least=2, most=64, ordered=True)}, {"auditors": _PARTIES})
 _CHECKED = ListOf(OneOf("parts", "sha256", "size"), least=1, most=3, ordered=True)
@@ -116,7 +116,7 @@ EVENTS: Final[dict[str, Event]] = {
     "exchange.closed": _act("approver requester sender", detail=_WHY, detail_optional=True),
     "party.added": _act("approver requester sender", "authority", Record({"as": OneOf("auditor", "party")})),
     "package.declared": _act("sender", "package", Record({"recipients": _PARTIES}, {"handling": CODE})),
-    "upload.completed": _service("item package", {"part_size": Whole(1), "parts": HASH, "size": _BYTES}),
+    "upload.completed": _service("item package", {"part_size": PART_SIZE, "parts": HASH, "size": _BYTES}),
     "upload.aborted": _service("item package", {"reason": CODE, "received": _BYTES}),
     "package.sealed": _party("manifest", "sender", noted={"checked": _CHECKED}),
     "package.withdrawn": _party("withdrawal", "sender"),

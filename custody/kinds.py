@@ -18,6 +18,7 @@ from custody.schema import (
     ListOf,
     OneOf,
     Record,
+    Schema,
     SchemaMismatch,
     Text,
     Whole,
@@ -47,6 +48,7 @@ LEGAL = Record(
 CONDITION = Record({"code": CODE, "text_sha256": HASH})
 CONDITIONS = ListOf(CONDITION, least=1, most=64, ordered=("code",))
 HEADER = Record({"sha256": HASH, "size": Whole(1, 512 * 1024)})
+PART_SIZE = OneOf(*(2**power for power in range(24, 33)))
 SEALING = OneOf("mlkem768x25519", "x25519")
 RECIPIENTS = ListOf(
     Record({"authority": AUTHORITY_ID, "keys": ListOf(HASH, least=1, most=MAX_KEYS, ordered=True)}),
@@ -70,7 +72,7 @@ SEALED_ITEM = Record(
         "header": HEADER,
         "id": ID,
         "key_commitment": HASH,
-        "part_size": Whole(1, 4 * 1024**3),
+        "part_size": PART_SIZE,
         "parts": HASH,
         "sha256": HASH,
         "size": Whole(32),
@@ -111,8 +113,8 @@ _PRINCIPAL = Record(
     }
 )
 _RECEIVED_ITEM = Record({"blake3": HASH, "id": ID, "plaintext": OneOf("checked", "not_checked"), "sha256": HASH})
-_REQUEST_BODY = {"instrument": CODE, "request": ID, "type": CODE}
-_REASON = {"reason": CODE}
+_REQUEST_BODY: dict[str, Schema] = {"instrument": CODE, "request": ID, "type": CODE}
+_REASON: dict[str, Schema] = {"reason": CODE}
 
 KINDS: Final[dict[str, Record]] = {
     "act": COMMON.extended(

@@ -177,6 +177,9 @@ class Registry:
         Chain, leaf and inclusion are checked elsewhere; `index` is the entry's place in the log.
 
         Args:
+            entry: The next entry.
+            statement: Its statement.
+            index: The entry's place in the log.
             verify: Check the signatures here; otherwise the caller must, with the keys returned.
 
         Returns:
@@ -327,7 +330,8 @@ class Registry:
         missing = [name for name in self._required(at) if name not in by_algorithm]
         if missing:
             raise SignerNotEntitled(
-                f"statement {statement.id} lacks a signature by a live authority key of {self.authority}: {', '.join(missing)}"
+                f"statement {statement.id} lacks a signature by a live authority key of {self.authority}: "
+                f"{', '.join(missing)}"
             )
         return [record.verifier() for record in by_algorithm.values()]
 

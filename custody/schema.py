@@ -7,6 +7,7 @@ are the norm. Checks are written for the hot path: a hundred thousand entries pa
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, Protocol
 
 from custody.errors import FormatError
@@ -115,7 +116,7 @@ class ListOf:
     def _check_order(self, value: list[Any]) -> None:
         names = self.ordered
         keys = value if names is True else [tuple(member[name] for name in names) for member in value]  # type: ignore[union-attr]
-        for before, after in zip(keys, keys[1:], strict=False):
+        for before, after in pairwise(keys):
             if not before < after:
                 raise SchemaMismatch(f"{after!r} stands after {before!r}, expected ascending order and none twice")
 

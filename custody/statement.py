@@ -84,7 +84,8 @@ class Statement:
     @property
     def principal(self) -> str | None:
         """The principal who said it; None where the authority's own key speaks."""
-        return self.payload["signer"].get("principal")
+        signer: dict[str, str] = self.payload["signer"]
+        return signer.get("principal")
 
     def verify(self, key: PublicKey) -> None:
         """Check the signature of one key; return only if it is there and right.
