@@ -1,0 +1,365 @@
+"""Everything an operator can set, read from `ROGATORY_*` once; nothing else in the service reads the environment.
+
+Each field says what it is for; `page()` makes docs/operations/settings.md from it. Sizes are bytes and may be
+written `16MiB`; durations may be written `250ms`, `60s`, `10min`, `24h`, `7d`, a bare number is seconds.
+"""
+
+import enum
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from custody.errors import FormatError
+
+PREFIX = "ROGATORY_"
+KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
+_UNITS = {"": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB}
+_SPANS = {"ms": 0.001, "": 1, "s": 1, "min": 60, "h": 3600, "d": 86_400}
+_QUANTITY = re.compile(r"(0|[1-9][0-9]{0,17}) ?([A-Za-z]*)\Z")
+_HOST = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?"
+_ORIGIN = re.compile(rf"(?=.{{1,255}}\Z){_HOST}(/[a-z0-9._~-]+)*\Z")
+_DERIVED: Any = None  # filled in from other fields
+_ABSENT, _HIDDEN = "absent", "a value not shown"
+_MAX_PARTS = 10_000
+
+
+class SettingsError(FormatError):
+    """A setting cannot be used. Names the variable, what was found (secrets hidden) and what was expected."""
+
+    code = "setting-invalid"
+
+    def __init__(self, variable: str, *, found: str, expected: str) -> None:
+        super().__init__(f"{variable} is {found}, expected {expected}")
+        self.variable, self.found, self.expected = variable, found, expected
+
+
+class Tls(enum.StrEnum):
+    """Where TLS comes from. There is no way to speak plain HTTP but to say that a proxy stands in front."""
+
+    AUTO = "auto"
+    FILES = "files"
+    BEHIND_PROXY = "behind-proxy"
+
+
+class LogLevel(enum.StrEnum):
+    """How much the service tells about itself; never names, tokens or keys at any level."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _text(value: str) -> str:
+    if not value or not value.isprintable():
+        raise ValueError("printable text")
+    return value
+
+
+def _path(value: str) -> Path:
+    if not value or "\0" in value:
+        raise ValueError("a path")
+    return Path(value).expanduser()
+
+
+def _number(value: str) -> int:
+    if not re.fullmatch(r"0|[1-9][0-9]{0,9}", value, re.ASCII):
+        raise ValueError("a whole number")
+    return int(value)
+
+
+def _size(value: str) -> int:
+    match = _QUANTITY.match(value)
+    if not match or match[2] not in _UNITS:
+        raise ValueError("bytes such as 16777216, 16MiB or 4GiB")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _duration(value: str) -> timedelta:
+    match = _QUANTITY.match(value)
+    if not match or match[2] not in _SPANS or len(match[1]) > 9:  # longer ones overflow a timedelta
+        raise ValueError("a duration such as 250ms, 60s, 10min, 24h or 7d")
+    return timedelta(seconds=int(match[1]) * _SPANS[match[2]])
+
+
+def _names(value: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in value.split(","))
+    if not all(names):
+        raise ValueError("names separated by commas")
+    return names
+
+
+def _choice(kind: type[enum.StrEnum]) -> Callable[[str], enum.StrEnum]:
+    def parse(value: str) -> enum.StrEnum:
+        try:
+            return kind(value)
+        except ValueError:
+            raise ValueError(f"one of {', '.join(kind)}") from None
+
+    return parse
+
+
+def _about(parse: Callable[[str], Any], doc: str, *, shown: str = "") -> dict[str, Any]:
+    """What is known of a field beside its type.
+
+    Args:
+        parse: Reads its text; raises ValueError with what it expected.
+        doc: What it is for, for the operator.
+        shown: The default in words, where its own spelling would not do.
+    """
+    return {"parse": parse, "doc": doc, "shown": shown}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The service's settings, checked. Paths are absolute; derived defaults are filled in."""
+
+    state: Path = field(
+        default=Path("var"),
+        metadata=_about(
+            _path,
+            "Directory for everything the service keeps itself: keys, certificates, the default database and store. "
+            "Back it up.",
+            shown="./var",
+        ),
+    )
+    database: str = field(
+        default=_DERIVED,
+        repr=False,  # and for the same reason in no message
+        metadata=_about(
+            _text,
+            "Database URL, `sqlite:///…` or `postgresql+driver://…`. May hold a password and is never shown.",
+            shown="SQLite file `rogatory.db` in the state directory",
+        ),
+    )
+    store: Path = field(
+        default=_DERIVED,
+        metadata=_about(
+            _path, "Directory of the object store: ciphertext only.", shown="`store` in the state directory"
+        ),
+    )
+    origin: str = field(
+        default="localhost/log",
+        metadata=_about(
+            _text,
+            "Origin of the log: its name in every entry and checkpoint, and the URL of its tiles without `https://`. "
+            "Never changes once the log has begun.",
+        ),
+    )
+    public_url: str = field(
+        default=_DERIVED,
+        metadata=_about(
+            _text,
+            "Address under which clients reach the service, `https://…` without a path. It is the issuer and the "
+            "audience of tokens.",
+            shown="`https://localhost:` and the port",
+        ),
+    )
+    host: str = field(default="127.0.0.1", metadata=_about(_text, "Address to listen on."))
+    port: int = field(default=8443, metadata=_about(_number, "Port to listen on, 1 to 65535."))
+    tls: Tls = field(
+        default=Tls.AUTO,
+        metadata=_about(
+            _choice(Tls),
+            "`auto`: a private authority and certificate, made and renewed in the state directory. `files`: yours, "
+            "from the two settings below. `behind-proxy`: plain HTTP to a proxy of yours that speaks TLS; nothing else "
+            "may reach the port.",
+        ),
+    )
+    tls_certificate: Path | None = field(
+        default=None,
+        metadata=_about(_path, "Certificate chain in PEM; with `ROGATORY_TLS=files` only.", shown="none"),
+    )
+    tls_key: Path | None = field(
+        default=None,
+        metadata=_about(_path, "Its private key in PEM, mode 0600; with `ROGATORY_TLS=files` only.", shown="none"),
+    )
+    hostnames: tuple[str, ...] = field(
+        default=("localhost", "127.0.0.1", "::1"),
+        metadata=_about(_names, "Names and addresses in the certificate that `auto` makes, separated by commas."),
+    )
+    min_part_size: int = field(
+        default=16 * MIB,
+        metadata=_about(
+            _size,
+            "Smallest part of an item's grid that a manifest may use; a power of two, 16 MiB to 4 GiB.",
+            shown="16MiB",
+        ),
+    )
+    max_item_size: int = field(
+        default=_MAX_PARTS * 4 * GIB,
+        metadata=_about(
+            _size,
+            "Largest stored body of one item; larger things travel as several items. At most 10,000 parts of 4 GiB.",
+            shown="40000GiB",
+        ),
+    )
+    checkpoint_interval: timedelta = field(
+        default=timedelta(milliseconds=100),
+        metadata=_about(
+            _duration,
+            "Longest time committed entries wait for the log's next signed checkpoint, 1ms to 250ms.",
+            shown="100ms",
+        ),
+    )
+    token_lifetime: timedelta = field(
+        default=timedelta(minutes=10),
+        metadata=_about(_duration, "Life of an access token, whole seconds, 1s to 10min.", shown="10min"),
+    )
+    idempotency_expiry: timedelta = field(
+        default=timedelta(days=1),
+        metadata=_about(_duration, "How long an Idempotency-Key finds the first answer again, 1h to 30d.", shown="24h"),
+    )
+    upload_expiry: timedelta = field(
+        default=timedelta(days=7),
+        metadata=_about(
+            _duration, "How long an unfinished upload is kept after its last byte, 1min to 90d.", shown="7d"
+        ),
+    )
+    log_level: LogLevel = field(
+        default=LogLevel.INFO,
+        metadata=_about(
+            _choice(LogLevel), "`debug`, `info`, `warning` or `error`. No level logs names, tokens or keys."
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        self._set("state", self.state.absolute())
+        self._set("store", (self.store or self.state / "store").absolute())
+        self._set("database", self.database or f"sqlite:///{self.state / 'rogatory.db'}")
+        self._set("public_url", self.public_url or f"https://localhost:{self.port}")
+        _check(self)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:
+        """Settings from `ROGATORY_*`; an empty variable counts as absent.
+
+        Args:
+            environ: The process's own environment if not given.
+            overrides: Typed values by field name, over whatever the environment says.
+
+        Raises:
+            SettingsError: A value that cannot be read, is out of bounds, or does not fit the others.
+        """
+        environ = os.environ if environ is None else environ
+        found: dict[str, Any] = {}
+        for each in fields(cls):
+            text = environ.get(variable(each.name), "")
+            if text and each.name not in overrides:
+                found[each.name] = _parse(each, text)
+        return cls(**found, **overrides)
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + name.upper()
+
+
+def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Variables that look like ours and are none of the service's: misspelt, or the client's.
+
+    For `check-config` to mention; `serve` must not fail where client and service share a shell.
+    """
+    known = {variable(each.name) for each in fields(Settings)}
+    environ = os.environ if environ is None else environ
+    return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+
+
+def page() -> str:
+    """docs/operations/settings.md, whole. A test compares the two; `python -m app.settings` prints it."""
+    lines = [
+        "# Settings",
+        "",
+        "The service reads these environment variables once, when it starts. An empty variable counts as absent.",
+        "Sizes are bytes and may be written `16MiB`; durations may be written `250ms`, `60s`, `10min`, `24h`, `7d`,",
+        "and a bare number is seconds. `rogatory-server check-config` tells what is wrong before anything starts.",
+        "",
+        "This page is made from `app/settings.py` by `python -m app.settings`.",
+        "",
+        "| variable | default | meaning |",
+        "| --- | --- | --- |",
+    ]
+    for each in fields(Settings):
+        default = each.metadata["shown"] or f"`{_spelt(each.default)}`"
+        lines.append(f"| `{variable(each.name)}` | {default} | {each.metadata['doc']} |")
+    return "\n".join(lines) + "\n"
+
+
+def _spelt(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _parse(each: Field[Any], text: str) -> Any:
+    try:
+        return each.metadata["parse"](text)
+    except ValueError as error:
+        found = repr(text[:200]) if each.repr else _HIDDEN
+        raise SettingsError(variable(each.name), found=found, expected=str(error)) from None
+
+
+def _check(settings: Settings) -> None:
+    """Bounds of each field and what fields demand of each other."""
+    _check_addresses(settings)
+    _check_tls(settings)
+    part, item = settings.min_part_size, settings.max_item_size
+    _demand(
+        16 * MIB <= part <= 4 * GIB and part & (part - 1) == 0, "min_part_size", part, "a power of two, 16MiB to 4GiB"
+    )
+    _demand(0 < item <= _MAX_PARTS * 4 * GIB, "max_item_size", item, "1 byte to 40000GiB")
+    second = timedelta(seconds=1)
+    for name, least, most in (
+        ("checkpoint_interval", second / 1000, second / 4),
+        ("token_lifetime", second, 600 * second),
+        ("idempotency_expiry", timedelta(hours=1), timedelta(days=30)),
+        ("upload_expiry", timedelta(minutes=1), timedelta(days=90)),
+    ):
+        value = getattr(settings, name)
+        _demand(least <= value <= most, name, value, f"{least} to {most} (h:mm:ss)")
+    _demand(
+        settings.token_lifetime % second == timedelta(0), "token_lifetime", settings.token_lifetime, "whole seconds"
+    )
+
+
+def _check_addresses(settings: Settings) -> None:
+    schemes = ("sqlite:///", "postgresql://", "postgresql+")
+    _demand(settings.database.startswith(schemes), "database", _HIDDEN, "sqlite:///… or postgresql…://…")
+    _demand(bool(_ORIGIN.match(settings.origin)), "origin", settings.origin, "a name such as evidence.example.org/log")
+    _demand(0 < settings.port <= 65_535, "port", settings.port, "1 to 65535")
+    _demand(bool(settings.hostnames), "hostnames", _ABSENT, "at least one name")
+    match = re.fullmatch(rf"https://({_HOST}|\[[0-9a-f:.]+\](:[0-9]{{1,5}})?)", settings.public_url)
+    expected = "https:// and a lower-case host, with a port or without, nothing behind"
+    _demand(match is not None, "public_url", settings.public_url, expected)
+    try:
+        valid = bool(urlsplit(settings.public_url).hostname) and urlsplit(settings.public_url).port != 0
+    except ValueError:
+        valid = False
+    _demand(valid, "public_url", settings.public_url, expected)
+
+
+def _check_tls(settings: Settings) -> None:
+    given = settings.tls is Tls.FILES
+    for name in ("tls_certificate", "tls_key"):
+        value = getattr(settings, name)
+        expected = "a file, as ROGATORY_TLS is files" if given else f"no value, as ROGATORY_TLS is {settings.tls}"
+        _demand((value is not None) == given, name, _ABSENT if value is None else value, expected)
+        if value is not None:
+            object.__setattr__(settings, name, value.absolute())
+
+
+def _demand(holds: bool, name: str, found: object, expected: str) -> None:  # noqa: FBT001 - reads as a sentence
+    if not holds:
+        shown = str(found) if found in (_ABSENT, _HIDDEN) else repr(str(found))
+        raise SettingsError(variable(name), found=shown, expected=expected)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
