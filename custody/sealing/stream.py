@@ -130,6 +130,8 @@ class ChunkCipher:
     def open(self, counter: int, sealed: memoryview, target: memoryview, *, last: bool) -> int:
         """Open consecutive whole chunks into `target`, in order; `last` if the last one ends the body.
 
+        Each chunk has at least the 16 bytes of its tag; callers see to it.
+
         Returns bytes written. On failure the bytes of the bad chunk's place in `target` are zero, those
         of the chunks before it are good.
 
@@ -145,8 +147,6 @@ class ChunkCipher:
         return done
 
     def _open_one(self, counter: int, part: memoryview, target: memoryview, *, last: bool) -> None:
-        if len(part) < TAG_SIZE:
-            raise Truncated(counter)
         try:
             self._aead.decrypt_into(_nonce(counter, last), part, None, target)
         except InvalidTag as error:
