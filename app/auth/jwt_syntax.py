@@ -67,7 +67,7 @@ def parse(token: object) -> Unverified:
     if type(token) is not str or not token.isascii() or len(token) > MAX_TOKEN_BYTES:
         raise TokenRefused("size-or-alphabet")
     parts = token.split(".", 4)
-    if len(parts) != 3:  # noqa: PLR2004 - header, claims, signature
+    if len(parts) != 3:
         raise TokenRefused("parts")
     header, payload, signature = (_from_base64url(part) for part in parts)
     _check_signature_shape(signature)
