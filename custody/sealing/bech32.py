@@ -78,6 +78,6 @@ def _from_words(words: list[int]) -> bytes:
     number = 0
     for word in words:
         number = number << 5 | word
-    if stray >= 5 or number & ((1 << stray) - 1):  # noqa: PLR2004 - a whole character would be unused
+    if stray >= 5 or number & ((1 << stray) - 1):
         raise Bech32Malformed("unused bits at the end are not zero")
     return (number >> stray).to_bytes(size, "big")

@@ -244,7 +244,7 @@ def _check_shape(stanza: Stanza) -> None:
     known = _SHAPES.get(stanza.arguments[0])
     if not known:
         return
-    if len(stanza.arguments) != 2:  # noqa: PLR2004 - the type and the share
+    if len(stanza.arguments) != 2:
         raise HeaderMalformed(f"{len(stanza.arguments) - 1} arguments in a stanza of {known[0]}, expected 1")
     if len(stanza.share) != known[1]:
         raise HeaderMalformed(f"a share of {len(stanza.share)} bytes in a stanza of {known[0]}, expected {known[1]}")

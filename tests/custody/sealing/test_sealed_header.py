@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from custody import sealing
 from custody.errors import CustodyError
+from custody.sealing import bech32
 from custody.sealing.header import encode_header
 
 KINDS = (sealing.HYBRID, sealing.X25519)
@@ -43,6 +44,12 @@ def test_a_built_header_passes_the_check_of_its_kind_and_number_only(kind):
 
 def test_a_hybrid_stanza_has_1557_bytes():
     assert len(_header(sealing.HYBRID, 2)) - len(_header(sealing.HYBRID, 1)) == 1557
+
+
+def test_a_hybrid_stanza_is_what_the_specification_spells_out():
+    [stanza] = sealing.read_header(_header(sealing.HYBRID, 1)).stanzas
+    seed = bech32.decode(str(IDENTITIES[sealing.HYBRID][0]))[1]
+    assert age.open_hybrid(seed, stanza.share, stanza.body) == FILE_KEY
 
 
 def test_256_stanzas_fit_and_257_are_refused():
