@@ -495,13 +495,13 @@ def test_sweep_leaves_what_is_young(tmp_path):
 
 
 class Stopped(Syscalls):
-    """Stops the writer that is about to write, as if it were suspended, and runs something else meanwhile."""
+    """Stops before a kind of call, as if the process were suspended, and runs something else meanwhile."""
 
-    def __init__(self, meanwhile):
-        self.meanwhile = meanwhile
+    def __init__(self, meanwhile, *, at):
+        self.meanwhile, self.at = meanwhile, at
 
     def perform(self, function, /, *args, **kwargs):
-        if function is fcntl.flock and self.meanwhile:
+        if function is self.at and self.meanwhile:
             run, self.meanwhile = self.meanwhile, None
             run()
         return function(*args, **kwargs)
@@ -512,7 +512,7 @@ def test_a_writer_suspended_before_its_write_cannot_touch_a_published_body(tmp_p
     life.open(Syscalls())
     for name in Life.STEPS[: Life.STEPS.index("complete")]:
         life.run(name)
-    stale = LocalStore(tmp_path, system=Stopped(life.complete))
+    stale = LocalStore(tmp_path, system=Stopped(life.complete, at=fcntl.flock))
     with pytest.raises(UploadNotFound):
         stale.put_piece(life.upload, 1, 0, b"stale")
     assert everything(life.store, KEY) == b"".join(PARTS)
@@ -530,6 +530,15 @@ def test_a_writer_cannot_touch_a_published_body_whose_upload_a_crash_has_left(tm
         with pytest.raises(UploadNotFound):
             call()
     assert target.read_bytes()[: 2 * PART] == b"".join(PARTS[:2])
+
+
+def test_an_object_deleted_while_it_is_opened_is_not_found(tmp_path):
+    store = LocalStore(tmp_path)
+    store.put("headers/aa", b"one", sha256=sha256(b"one"))
+    reader = LocalStore(tmp_path)
+    reader._system = Stopped(lambda: store.delete("headers/aa", now=NOW), at=os.open)
+    with pytest.raises(NotFound):
+        reader.read("headers/aa")
 
 
 RACER = """
