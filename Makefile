@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo serve test check bench system lock vectors docs clean
+.PHONY: help venv demo serve test check bench system node lock vectors docs clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,3 +26,41 @@ venv: $(VENV)/.dev ## set up .venv with everything the work on the project needs
 lock: $(VENV)/.dev ## renew the hashed requirement files
 	cd requirements && for n in run dev; do ../$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate $$n.in -o $$n.txt; done
+
+demo: $(VENV)/.run ## two authorities hand over evidence and prove it offline; EVIDENCE=path for your own
+	@$(BIN)/python -m tests.demo $(if $(EVIDENCE),--evidence "$(EVIDENCE)")
+
+serve: $(VENV)/.run ## run the service on embedded defaults; state in ./var
+	@$(BIN)/rogatory-server serve
+
+system: ## install what the tests need of the system (age, ewf-tools, e2fsprogs, node); root and apt
+	@./tests/system.sh install
+
+node: tests/node/node_modules/.done
+tests/node/node_modules/.done: tests/node/package.json tests/node/package-lock.json
+	cd tests/node && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+test: $(VENV)/.dev ## everything: sets up what is missing, then the whole suite
+	@./tests/system.sh ensure
+	@$(MAKE) --no-print-directory node
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(VENV)/.dev ## lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## measure; prints ratios
+	@$(BIN)/python bench/verify_entries.py
+	@$(BIN)/python bench/sequencer.py
+
+vectors: $(VENV)/.dev ## write the vectors again from the independent reference
+	@for f in tests/vectors/generate_*.py; do $(BIN)/python $$f; done
+
+docs: $(VENV)/.dev ## write the generated parts of the documentation again
+	@$(BIN)/python docs/generate.py
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) tests/node/node_modules build demo-run .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info */*.egg-info
