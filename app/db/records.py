@@ -1,0 +1,146 @@
+"""Records: the service's answer to an act, an entry's bytes with the proof of its place in a signed checkpoint."""
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from app.db.log_models import CheckpointRow, LedgerRow, LogLeaf, StatementRow
+from app.db.log_reader import LogReader
+from app.db.publication import published
+from app.db.unit_of_work import reading
+from app.errors import NotFound, NotYetPublished
+from custody.entry import Entry
+from custody.proof import TlogProof
+
+_LOOK_AGAIN = 0.1
+"""Seconds after which a waiting request looks by itself: another process may have published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An entry with its proof.
+
+    Attributes:
+        entry: The exact bytes.
+        index: Place in the log.
+        proof: The tlog-proof, text.
+    """
+
+    entry: bytes
+    index: int
+    proof: str
+
+
+def record_of(session: Session, ledger_id: int) -> Record:
+    """The record of an entry in the newest checkpoint that the session sees.
+
+    Raises:
+        NotFound: No such entry.
+        NotYetPublished: No signed checkpoint covers it yet.
+    """
+    row = session.execute(
+        select(LedgerRow.body, LedgerRow.label, LedgerRow.salt, LogLeaf.idx)
+        .outerjoin(LogLeaf, LogLeaf.ledger_id == LedgerRow.id)
+        .where(LedgerRow.id == ledger_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("no such entry")
+    if row.idx is None or not _is_covered(session, row.idx):
+        raise NotYetPublished("no signed checkpoint covers the entry yet", ledger_id=ledger_id)
+    reader = LogReader(session)
+    proof = TlogProof(
+        extra=row.label + row.salt, index=row.idx, path=tuple(reader.inclusion(row.idx)), note=reader.note
+    )
+    return Record(entry=row.body, index=row.idx, proof=proof.encode().decode())
+
+
+def ledger_id_of(session: Session, entry: Entry) -> int:
+    """The row of the ledger that holds an entry.
+
+    Raises:
+        NotFound: None does.
+    """
+    query = select(LedgerRow.id).where(LedgerRow.chain == entry.chain, LedgerRow.seq == entry.seq)
+    found = session.scalar(query.where(LedgerRow.hash == entry.hash))
+    if found is None:
+        raise NotFound("no such entry")
+    return found
+
+
+def wait_for_record(engine: Engine, entry: int | Entry, timeout: float = 2.0) -> Record:
+    """The record of a committed entry, as soon as a signed checkpoint covers it. Blocks its thread.
+
+    Args:
+        engine: Where.
+        entry: The entry, or the id of its row.
+        timeout: Seconds to wait at most.
+
+    Raises:
+        NotFound: It was never committed.
+        NotYetPublished: Not within the time; the fact stands all the same.
+    """
+    bell = published(engine.pool)
+    end = monotonic() + timeout
+    while True:
+        rings = bell.rings
+        try:
+            with reading(engine) as session:
+                ledger_id = entry if isinstance(entry, int) else ledger_id_of(session, entry)
+                return record_of(session, ledger_id)
+        except NotYetPublished:
+            left = end - monotonic()
+            if left <= 0:
+                raise
+            bell.wait(rings, min(left, _LOOK_AGAIN))
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFiles:
+    """What a bundle carries of one chain, as of the newest checkpoint.
+
+    Attributes:
+        entries: Exact bytes, from seq 0.
+        leaves: For each entry `{hash, index, label, salt, seq}`, bytes in hex.
+        statements: Exact envelopes of the entries that carry one, in their order.
+    """
+
+    entries: list[bytes]
+    leaves: list[dict[str, Any]]
+    statements: list[bytes]
+
+
+def chain_files(session: Session, chain: str) -> ChainFiles:
+    """All that the newest checkpoint covers of a chain; empty for a chain without entries there.
+
+    Args:
+        session: A reading session, so that everything taken from it is of one moment.
+        chain: Handle, hex.
+    """
+    rows = session.execute(
+        select(
+            LedgerRow.seq,
+            LedgerRow.body,
+            LedgerRow.hash,
+            LedgerRow.salt,
+            LedgerRow.label,
+            LogLeaf.idx,
+            StatementRow.envelope,
+        )
+        .join(LogLeaf, LogLeaf.ledger_id == LedgerRow.id)
+        .outerjoin(StatementRow, StatementRow.id == LedgerRow.statement_id)
+        .where(LedgerRow.chain == chain, LogLeaf.idx < LogReader(session).size)
+        .order_by(LedgerRow.seq)
+    ).all()
+    leaves = [
+        {"hash": row.hash.hex(), "index": row.idx, "label": row.label.hex(), "salt": row.salt.hex(), "seq": row.seq}
+        for row in rows
+    ]
+    statements = [row.envelope for row in rows if row.envelope is not None]
+    return ChainFiles(entries=[row.body for row in rows], leaves=leaves, statements=statements)
+
+
+def _is_covered(session: Session, index: int) -> bool:
+    return session.scalar(select(CheckpointRow.size).where(CheckpointRow.size > index).limit(1)) is not None

@@ -1,0 +1,384 @@
+"""The first schema, and the triggers that keep the record insert-only.
+
+The triggers are a seat belt for the service's own mistakes, not a promise to anybody: what an operator changes in the
+tables is found by whoever holds a checkpoint.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+INSERT_ONLY = ("ledger", "statements", "log_leaves")
+ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    create_tables()
+    if op.get_bind().dialect.name == "sqlite":
+        for table in INSERT_ONLY:
+            for verb in ("UPDATE", "DELETE"):
+                op.execute(
+                    f"CREATE TRIGGER {table}_refuses_{verb.lower()} BEFORE {verb} ON {table} "
+                    f"BEGIN SELECT RAISE(ABORT, '{table} is insert only'); END"
+                )
+        return
+    op.execute(
+        "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION '% is insert only', TG_TABLE_NAME; END $$"
+    )
+    for table in INSERT_ONLY:
+        op.execute(
+            f"CREATE TRIGGER {table}_refuses_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+        )
+
+
+def create_tables() -> None:
+    op.create_table(
+        "chains",
+        sa.Column("handle", sa.String(length=64), nullable=False),
+        sa.Column(
+            "kind",
+            sa.Enum(
+                "exchange",
+                "registry",
+                "service",
+                name="chainkind",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
+            nullable=False,
+        ),
+        sa.Column("owner", sa.String(length=64), nullable=False),
+        sa.Column("next_seq", sa.BigInteger(), nullable=False),
+        sa.Column("head_hash", sa.LargeBinary(), nullable=True),
+        sa.Column("head_salt", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("handle", name=op.f("pk_chains")),
+    )
+    op.create_index(op.f("ix_chains_kind_owner"), "chains", ["kind", "owner"], unique=False)
+    op.create_table(
+        "checkpoints",
+        sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("root", sa.LargeBinary(), nullable=False),
+        sa.Column("signed_at", sa.String(length=27), nullable=False),
+        sa.Column("note", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("size", name=op.f("pk_checkpoints")),
+    )
+    op.create_table(
+        "idempotency",
+        sa.Column("principal", sa.String(length=128), nullable=False),
+        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("request_hash", sa.String(length=64), nullable=False),
+        sa.Column("statement_id", sa.String(length=64), nullable=True),
+        sa.Column("ledger_id", sa.BigInteger(), nullable=True),
+        sa.Column("status", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("created_at", sa.String(length=27), nullable=False),
+        sa.PrimaryKeyConstraint("principal", "key", name=op.f("pk_idempotency")),
+    )
+    op.create_index(op.f("ix_idempotency_created_at"), "idempotency", ["created_at"], unique=False)
+    op.create_table(
+        "sequencer_term",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("term", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_sequencer_term_one")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sequencer_term")),
+    )
+    op.create_table(
+        "spent_tokens",
+        sa.Column("jti", sa.String(length=255), nullable=False),
+        sa.Column("expires_at", sa.String(length=27), nullable=False),
+        sa.PrimaryKeyConstraint("jti", name=op.f("pk_spent_tokens")),
+    )
+    op.create_index(op.f("ix_spent_tokens_expires_at"), "spent_tokens", ["expires_at"], unique=False)
+    op.create_table(
+        "statements",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("envelope", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_statements")),
+    )
+    op.create_table(
+        "tail_heads",
+        sa.Column("bucket", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("head", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("bucket", name=op.f("pk_tail_heads")),
+    )
+    op.create_table(
+        "tiles",
+        sa.Column("level", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("n", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("level", "n", name=op.f("pk_tiles")),
+    )
+    op.create_table(
+        "authorities",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("country", sa.String(length=2), nullable=False),
+        sa.Column("handle", sa.String(length=64), nullable=False),
+        sa.Column("admitted_at", sa.String(length=27), nullable=False),
+        sa.Column("suspended", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["handle"], ["chains.handle"], name=op.f("fk_authorities_handle_chains")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_authorities")),
+        sa.UniqueConstraint("handle", name=op.f("uq_authorities_handle")),
+    )
+    op.create_table(
+        "exchanges",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("handle", sa.String(length=64), nullable=False),
+        sa.Column("opened_at", sa.String(length=27), nullable=False),
+        sa.Column("closed", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["handle"], ["chains.handle"], name=op.f("fk_exchanges_handle_chains")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_exchanges")),
+        sa.UniqueConstraint("handle", name=op.f("uq_exchanges_handle")),
+    )
+    op.create_table(
+        "ledger",
+        sa.Column("id", ROW_ID, autoincrement=True, nullable=False),
+        sa.Column("chain", sa.String(length=64), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("salt", sa.LargeBinary(), nullable=False),
+        sa.Column("label", sa.LargeBinary(), nullable=False),
+        sa.Column("statement_id", sa.String(length=64), nullable=True),
+        sa.Column("recorded_at", sa.String(length=27), nullable=False),
+        sa.ForeignKeyConstraint(["chain"], ["chains.handle"], name=op.f("fk_ledger_chain_chains")),
+        sa.ForeignKeyConstraint(["statement_id"], ["statements.id"], name=op.f("fk_ledger_statement_id_statements")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger")),
+        sa.UniqueConstraint("chain", "seq", name=op.f("uq_ledger_chain_seq")),
+        sa.UniqueConstraint("label", name=op.f("uq_ledger_label")),
+        sa.UniqueConstraint("statement_id", name=op.f("uq_ledger_statement_id")),
+    )
+    op.create_table(
+        "log_leaves",
+        sa.Column("idx", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("bucket", sa.Integer(), nullable=True),
+        sa.Column("ledger_id", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["ledger_id"], ["ledger.id"], name=op.f("fk_log_leaves_ledger_id_ledger")),
+        sa.PrimaryKeyConstraint("idx", name=op.f("pk_log_leaves")),
+        sa.UniqueConstraint("ledger_id", name=op.f("uq_log_leaves_ledger_id")),
+    )
+    op.create_index(op.f("ix_log_leaves_bucket_idx"), "log_leaves", ["bucket", "idx"], unique=False)
+    op.create_table(
+        "packages",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("exchange_id", sa.String(length=32), nullable=False),
+        sa.Column("sender", sa.String(length=64), nullable=False),
+        sa.Column(
+            "state",
+            sa.Enum(
+                "declared",
+                "sealed",
+                "withdrawn",
+                "restricted",
+                "recalled",
+                "destroyed",
+                name="packagestate",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
+            nullable=False,
+        ),
+        sa.Column("manifest_id", sa.String(length=64), nullable=True),
+        sa.Column("sealed_hash", sa.String(length=64), nullable=True),
+        sa.Column("retain_until", sa.String(length=27), nullable=True),
+        sa.Column("created_at", sa.String(length=27), nullable=False),
+        sa.ForeignKeyConstraint(["exchange_id"], ["exchanges.id"], name=op.f("fk_packages_exchange_id_exchanges")),
+        sa.ForeignKeyConstraint(["sender"], ["authorities.id"], name=op.f("fk_packages_sender_authorities")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_packages")),
+    )
+    op.create_index(op.f("ix_packages_exchange_id_created_at"), "packages", ["exchange_id", "created_at"], unique=False)
+    op.create_table(
+        "parties",
+        sa.Column("exchange_id", sa.String(length=32), nullable=False),
+        sa.Column("authority", sa.String(length=64), nullable=False),
+        sa.Column(
+            "part",
+            sa.Enum("party", "auditor", name="part", native_enum=False, create_constraint=True, length=16),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(["authority"], ["authorities.id"], name=op.f("fk_parties_authority_authorities")),
+        sa.ForeignKeyConstraint(["exchange_id"], ["exchanges.id"], name=op.f("fk_parties_exchange_id_exchanges")),
+        sa.PrimaryKeyConstraint("exchange_id", "authority", name=op.f("pk_parties")),
+    )
+    op.create_index(op.f("ix_parties_authority_exchange_id"), "parties", ["authority", "exchange_id"], unique=False)
+    op.create_table(
+        "pending",
+        sa.Column("ledger_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(["ledger_id"], ["ledger.id"], name=op.f("fk_pending_ledger_id_ledger")),
+        sa.PrimaryKeyConstraint("ledger_id", name=op.f("pk_pending")),
+    )
+    op.create_table(
+        "grants",
+        sa.Column("statement_id", sa.String(length=64), nullable=False),
+        sa.Column("package_id", sa.String(length=32), nullable=False),
+        sa.Column(
+            "kind",
+            sa.Enum("manifest", "grant", name="grantkind", native_enum=False, create_constraint=True, length=16),
+            nullable=False,
+        ),
+        sa.Column("authority", sa.String(length=64), nullable=False),
+        sa.Column("conditional", sa.Boolean(), nullable=False),
+        sa.Column("until", sa.String(length=27), nullable=True),
+        sa.Column("destroyed", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["authority"], ["authorities.id"], name=op.f("fk_grants_authority_authorities")),
+        sa.ForeignKeyConstraint(["package_id"], ["packages.id"], name=op.f("fk_grants_package_id_packages")),
+        sa.ForeignKeyConstraint(["statement_id"], ["statements.id"], name=op.f("fk_grants_statement_id_statements")),
+        sa.PrimaryKeyConstraint("statement_id", name=op.f("pk_grants")),
+    )
+    op.create_index(op.f("ix_grants_package_id"), "grants", ["package_id"], unique=False)
+    op.create_table(
+        "items",
+        sa.Column("package_id", sa.String(length=32), nullable=False),
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column(
+            "role",
+            sa.Enum("item", "inventory", name="itemrole", native_enum=False, create_constraint=True, length=16),
+            nullable=True,
+        ),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("part_size", sa.BigInteger(), nullable=False),
+        sa.Column("parts", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.String(length=512), nullable=False),
+        sa.Column("version", sa.String(length=256), nullable=False),
+        sa.Column(
+            "fixity",
+            sa.Enum("ok", "failed", name="fixity", native_enum=False, create_constraint=True, length=16),
+            nullable=True,
+        ),
+        sa.ForeignKeyConstraint(["package_id"], ["packages.id"], name=op.f("fk_items_package_id_packages")),
+        sa.PrimaryKeyConstraint("package_id", "id", name=op.f("pk_items")),
+    )
+    op.create_table(
+        "receipts",
+        sa.Column("package_id", sa.String(length=32), nullable=False),
+        sa.Column("authority", sa.String(length=64), nullable=False),
+        sa.Column("statement_id", sa.String(length=64), nullable=False),
+        sa.Column(
+            "outcome",
+            sa.Enum("accepted", "rejected", name="outcome", native_enum=False, create_constraint=True, length=16),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(["authority"], ["authorities.id"], name=op.f("fk_receipts_authority_authorities")),
+        sa.ForeignKeyConstraint(["package_id"], ["packages.id"], name=op.f("fk_receipts_package_id_packages")),
+        sa.ForeignKeyConstraint(["statement_id"], ["statements.id"], name=op.f("fk_receipts_statement_id_statements")),
+        sa.PrimaryKeyConstraint("package_id", "authority", name=op.f("pk_receipts")),
+    )
+    op.create_table(
+        "recipients",
+        sa.Column("package_id", sa.String(length=32), nullable=False),
+        sa.Column("authority", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(["authority"], ["authorities.id"], name=op.f("fk_recipients_authority_authorities")),
+        sa.ForeignKeyConstraint(["package_id"], ["packages.id"], name=op.f("fk_recipients_package_id_packages")),
+        sa.PrimaryKeyConstraint("package_id", "authority", name=op.f("pk_recipients")),
+    )
+    op.create_index(op.f("ix_recipients_authority_package_id"), "recipients", ["authority", "package_id"], unique=False)
+    op.create_table(
+        "uploads",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("package_id", sa.String(length=32), nullable=False),
+        sa.Column("item_id", sa.String(length=32), nullable=False),
+        sa.Column("principal", sa.String(length=32), nullable=False),
+        sa.Column("authority", sa.String(length=64), nullable=False),
+        sa.Column("length", sa.BigInteger(), nullable=False),
+        sa.Column("part_size", sa.BigInteger(), nullable=False),
+        sa.Column("store_token", sa.String(length=2048), nullable=False),
+        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("fence", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "state",
+            sa.Enum(
+                "open", "complete", "aborted", name="uploadstate", native_enum=False, create_constraint=True, length=16
+            ),
+            nullable=False,
+        ),
+        sa.Column("expires_at", sa.String(length=27), nullable=False),
+        sa.Column("created_at", sa.String(length=27), nullable=False),
+        sa.ForeignKeyConstraint(["authority"], ["authorities.id"], name=op.f("fk_uploads_authority_authorities")),
+        sa.ForeignKeyConstraint(["package_id"], ["packages.id"], name=op.f("fk_uploads_package_id_packages")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_uploads")),
+    )
+    op.create_index(op.f("ix_uploads_package_id_item_id"), "uploads", ["package_id", "item_id"], unique=False)
+    op.create_index(op.f("ix_uploads_state_expires_at"), "uploads", ["state", "expires_at"], unique=False)
+    op.create_table(
+        "acceptances",
+        sa.Column("grant_id", sa.String(length=64), nullable=False),
+        sa.Column("authority", sa.String(length=64), nullable=False),
+        sa.Column("statement_id", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(["authority"], ["authorities.id"], name=op.f("fk_acceptances_authority_authorities")),
+        sa.ForeignKeyConstraint(["grant_id"], ["grants.statement_id"], name=op.f("fk_acceptances_grant_id_grants")),
+        sa.ForeignKeyConstraint(
+            ["statement_id"], ["statements.id"], name=op.f("fk_acceptances_statement_id_statements")
+        ),
+        sa.PrimaryKeyConstraint("grant_id", "authority", name=op.f("pk_acceptances")),
+    )
+    op.create_table(
+        "downloads",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("package_id", sa.String(length=32), nullable=False),
+        sa.Column("item_id", sa.String(length=32), nullable=True),
+        sa.Column("principal", sa.String(length=32), nullable=False),
+        sa.Column("authority", sa.String(length=64), nullable=False),
+        sa.Column("opened_hash", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.String(length=27), nullable=False),
+        sa.Column("bytes_out", sa.BigInteger(), nullable=False),
+        sa.Column("closed", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["authority"], ["authorities.id"], name=op.f("fk_downloads_authority_authorities")),
+        sa.ForeignKeyConstraint(
+            ["package_id", "item_id"], ["items.package_id", "items.id"], name=op.f("fk_downloads_package_id_items")
+        ),
+        sa.ForeignKeyConstraint(["package_id"], ["packages.id"], name=op.f("fk_downloads_package_id_packages")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_downloads")),
+    )
+    op.create_index(op.f("ix_downloads_closed_expires_at"), "downloads", ["closed", "expires_at"], unique=False)
+    op.create_table(
+        "grant_headers",
+        sa.Column("grant_id", sa.String(length=64), nullable=False),
+        sa.Column("item_id", sa.String(length=32), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["grant_id"], ["grants.statement_id"], name=op.f("fk_grant_headers_grant_id_grants")),
+        sa.PrimaryKeyConstraint("grant_id", "item_id", name=op.f("pk_grant_headers")),
+    )
+    op.create_index(op.f("ix_grant_headers_sha256"), "grant_headers", ["sha256"], unique=False)
+    op.create_table(
+        "grant_recipients",
+        sa.Column("grant_id", sa.String(length=64), nullable=False),
+        sa.Column("authority", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["authority"], ["authorities.id"], name=op.f("fk_grant_recipients_authority_authorities")
+        ),
+        sa.ForeignKeyConstraint(
+            ["grant_id"], ["grants.statement_id"], name=op.f("fk_grant_recipients_grant_id_grants")
+        ),
+        sa.PrimaryKeyConstraint("grant_id", "authority", name=op.f("pk_grant_recipients")),
+    )
+    op.create_index(
+        op.f("ix_grant_recipients_authority_grant_id"), "grant_recipients", ["authority", "grant_id"], unique=False
+    )
+    op.create_table(
+        "releases",
+        sa.Column("grant_id", sa.String(length=64), nullable=False),
+        sa.Column("authority", sa.String(length=64), nullable=False),
+        sa.Column("principal", sa.String(length=32), nullable=False),
+        sa.Column("released_at", sa.String(length=27), nullable=False),
+        sa.ForeignKeyConstraint(["authority"], ["authorities.id"], name=op.f("fk_releases_authority_authorities")),
+        sa.ForeignKeyConstraint(["grant_id"], ["grants.statement_id"], name=op.f("fk_releases_grant_id_grants")),
+        sa.PrimaryKeyConstraint("grant_id", "authority", "principal", name=op.f("pk_releases")),
+    )
+    op.create_table(
+        "upload_parts",
+        sa.Column("upload_id", sa.String(length=32), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["upload_id"], ["uploads.id"], name=op.f("fk_upload_parts_upload_id_uploads")),
+        sa.PrimaryKeyConstraint("upload_id", "number", name=op.f("pk_upload_parts")),
+    )
