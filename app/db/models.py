@@ -49,8 +49,10 @@ __all__ = [
     "Part",
     "Party",
     "Pending",
+    "PutHeader",
     "Receipt",
     "Recipient",
+    "RegisteredKey",
     "Release",
     "SequencerTerm",
     "SpentToken",
@@ -271,13 +273,36 @@ class Acceptance(Base):
 
 
 class Release(Base):
-    """Headers of a grant have left for an authority; the first of each, the ledger has all."""
+    """The header of an item has left for an authority, under a grant; the first of each, the ledger has all."""
 
     __tablename__ = "releases"
     grant_id: Mapped[Hash] = mapped_column(ForeignKey("grants.statement_id"), primary_key=True)
     authority: Mapped[Name] = mapped_column(ForeignKey("authorities.id"), primary_key=True)
-    principal: Mapped[Id] = mapped_column(primary_key=True)
+    item_id: Mapped[Id] = mapped_column(primary_key=True)
     released_at: Mapped[At]
+
+
+class PutHeader(Base):
+    """A header that an authority has brought for a package; only who had the bytes may name it in a grant."""
+
+    __tablename__ = "put_headers"
+    package_id: Mapped[Id] = _package()
+    sha256: Mapped[Hash] = mapped_column(primary_key=True)
+    authority: Mapped[Name] = mapped_column(ForeignKey("authorities.id"), primary_key=True)
+    size: Mapped[int]
+    sealing: Mapped[str] = mapped_column(String(16))
+    """The one kind of its stanzas."""
+    stanzas: Mapped[int]
+
+
+class RegisteredKey(Base):
+    """A public key that stands in some registry: once, for one holder and one use, on this service."""
+
+    __tablename__ = "registered_keys"
+    id: Mapped[Hash] = mapped_column(primary_key=True)
+    authority: Mapped[Name] = mapped_column(ForeignKey("authorities.id"))
+    holder: Mapped[Name]
+    use: Mapped[str] = mapped_column(String(16))
 
 
 class Download(Base):

@@ -257,6 +257,29 @@ def create_tables() -> None:
         sa.PrimaryKeyConstraint("package_id", "id", name=op.f("pk_items")),
     )
     op.create_table(
+        "put_headers",
+        sa.Column("package_id", sa.String(length=32), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("authority", sa.String(length=64), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("sealing", sa.String(length=16), nullable=False),
+        sa.Column("stanzas", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["authority"], ["authorities.id"], name=op.f("fk_put_headers_authority_authorities")),
+        sa.ForeignKeyConstraint(["package_id"], ["packages.id"], name=op.f("fk_put_headers_package_id_packages")),
+        sa.PrimaryKeyConstraint("package_id", "sha256", "authority", name=op.f("pk_put_headers")),
+    )
+    op.create_table(
+        "registered_keys",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("authority", sa.String(length=64), nullable=False),
+        sa.Column("holder", sa.String(length=64), nullable=False),
+        sa.Column("use", sa.String(length=16), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["authority"], ["authorities.id"], name=op.f("fk_registered_keys_authority_authorities")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_registered_keys")),
+    )
+    op.create_table(
         "receipts",
         sa.Column("package_id", sa.String(length=32), nullable=False),
         sa.Column("authority", sa.String(length=64), nullable=False),
@@ -367,11 +390,11 @@ def create_tables() -> None:
         "releases",
         sa.Column("grant_id", sa.String(length=64), nullable=False),
         sa.Column("authority", sa.String(length=64), nullable=False),
-        sa.Column("principal", sa.String(length=32), nullable=False),
+        sa.Column("item_id", sa.String(length=32), nullable=False),
         sa.Column("released_at", sa.String(length=27), nullable=False),
         sa.ForeignKeyConstraint(["authority"], ["authorities.id"], name=op.f("fk_releases_authority_authorities")),
         sa.ForeignKeyConstraint(["grant_id"], ["grants.statement_id"], name=op.f("fk_releases_grant_id_grants")),
-        sa.PrimaryKeyConstraint("grant_id", "authority", "principal", name=op.f("pk_releases")),
+        sa.PrimaryKeyConstraint("grant_id", "authority", "item_id", name=op.f("pk_releases")),
     )
     op.create_table(
         "upload_parts",
