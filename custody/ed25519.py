@@ -28,6 +28,10 @@ Point = tuple[int, int, int, int]
 
 _NEUTRAL: Point = (0, 1, 1, 0)
 
+_Y_OF_ORDER_8 = 2707385501144840649318225287225658788936804267575313519463743609750303402022
+_SMALL_ORDER_Y = frozenset({0, 1, _P - 1, _Y_OF_ORDER_8, _P - _Y_OF_ORDER_8})
+"""The y of the eight points whose order divides 8; each but 1 and -1 stands for two, by the sign of x."""
+
 
 class SignatureInvalid(VerificationError):
     """A signature does not belong to this message and key, or is of a kind that verifiers could disagree on."""
@@ -137,22 +141,3 @@ def _multiply(scalar: int, point: Point) -> Point:
         point = _add(point, point)
         scalar >>= 1
     return total
-
-
-def _small_order_ys() -> frozenset[int]:
-    """The y of the eight points whose order divides 8, computed from a point with such a component."""
-    found: set[int] = set()
-    for y in range(2, 64):
-        point = _decode(y.to_bytes(32, "little"))
-        if point is not None:
-            torsion, multiple = _multiply(_L, point), _NEUTRAL
-            for _ in range(8):
-                found.add(multiple[1] * pow(multiple[2], -1, _P) % _P)
-                multiple = _add(multiple, torsion)
-            if len(found) == _SMALL_ORDER_YS:
-                break
-    return frozenset(found)
-
-
-_SMALL_ORDER_YS = 5  # 1, -1, 0, and two of order 8, each with both signs of x where x is not 0
-_SMALL_ORDER_Y = _small_order_ys()

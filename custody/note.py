@@ -124,11 +124,6 @@ class VerifierKey:
         """64 hex that name the key everywhere else: H(type, public key)."""
         return sha256(bytes([self.type]) + self.public).hexdigest()
 
-    @property
-    def timed(self) -> bool:
-        """Whether its signatures are cosignatures and carry a time."""
-        return self.type != KeyType.ED25519
-
     def verify(self, text: str, payload: bytes) -> int | None:
         """Check what stands after the key id in a signature line; returns the signed time, if it carries one.
 

@@ -117,8 +117,12 @@ def tail_heads(labels):
     return {b: head([x for x in labels if bucket_of(x) == b]) for b in {bucket_of(x) for x in labels}}
 
 
+def tail_of_heads(heads):
+    return _tail_node(heads, 0, 16)
+
+
 def tail_root(labels):
-    return _tail_node(tail_heads(labels), 0, 16)
+    return tail_of_heads(tail_heads(labels))
 
 
 def tail_path(labels, bucket):
@@ -238,3 +242,55 @@ def upper(satisfied, cosignatures):
 
 def lower(satisfied, cosignatures):
     return max((t for _, t in cosignatures if satisfied({k for k, at in cosignatures if at >= t})), default=None)
+
+
+# ------------------------------------------------------------ edwards25519, affine, RFC 8032 section 5.1
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+
+
+def plus(a, b):
+    (x1, y1), (x2, y2) = a, b
+    t = D * x1 * x2 * y1 * y2 % P
+    return (x1 * y2 + x2 * y1) * pow(1 + t, P - 2, P) % P, (y1 * y2 + x1 * x2) * pow(1 - t, P - 2, P) % P
+
+
+def times(n, point):
+    total = (0, 1)
+    for bit in f"{n:b}":
+        total = plus(total, total)
+        if bit == "1":
+            total = plus(total, point)
+    return total
+
+
+def with_y(y):
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if x * x % P != square:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    return (min(x, P - x), y) if x * x % P == square else None
+
+
+def encoded(point):
+    return (point[1] | (point[0] & 1) << 255).to_bytes(32, "little")
+
+
+_X, _Y = with_y(4 * pow(5, P - 2, P) % P)
+BASE_POINT = (_X if _X % 2 == 0 else P - _X, _Y)
+NEUTRAL = (0, 1)
+ORDER_8 = next(
+    t
+    for t in (times(L, point) for point in map(with_y, range(2, 99)) if point)
+    if times(4, t) != NEUTRAL and times(8, t) == NEUTRAL
+)
+SMALL = [times(i, ORDER_8) for i in range(8)]
+
+
+def challenge(r, a, message):
+    return int.from_bytes(hashlib.sha512(r + a + message).digest(), "little") % L
+
+
+def signed(r_bytes, s):
+    return r_bytes + (s % L).to_bytes(32, "little")

@@ -1,6 +1,4 @@
-"""Odd points and signatures, crafted with curve arithmetic of the test's own."""
-
-from hashlib import sha512
+"""Odd points and signatures, crafted with the reference's own curve arithmetic."""
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -9,58 +7,11 @@ from hypothesis import strategies as st
 
 from custody import ed25519
 from custody.errors import CustodyError
+from tests.reference import BASE_POINT as BASE
+from tests.reference import NEUTRAL, SMALL, L, P, challenge, encoded, plus, signed, times, with_y
 
-P = 2**255 - 19
-L = 2**252 + 27742317777372353535851937790883648493
-D = -121665 * pow(121666, P - 2, P) % P
-
-
-def plus(a, b):
-    (x1, y1), (x2, y2) = a, b
-    t = D * x1 * x2 * y1 * y2 % P
-    return (x1 * y2 + x2 * y1) * pow(1 + t, P - 2, P) % P, (y1 * y2 + x1 * x2) * pow(1 - t, P - 2, P) % P
-
-
-def times(n, point):
-    total = (0, 1)
-    for bit in f"{n:b}":
-        total = plus(total, total)
-        if bit == "1":
-            total = plus(total, point)
-    return total
-
-
-def with_y(y):
-    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
-    x = pow(square, (P + 3) // 8, P)
-    if x * x % P != square:
-        x = x * pow(2, (P - 1) // 4, P) % P
-    return (min(x, P - x), y) if x * x % P == square else None
-
-
-def encoded(point):
-    return (point[1] | (point[0] & 1) << 255).to_bytes(32, "little")
-
-
-_X, _Y = with_y(4 * pow(5, P - 2, P) % P)
-BASE = (_X if _X % 2 == 0 else P - _X, _Y)
-NEUTRAL = (0, 1)
-ORDER_8 = next(
-    t
-    for t in (times(L, point) for point in map(with_y, range(2, 99)) if point)
-    if times(4, t) != NEUTRAL and times(8, t) == NEUTRAL
-)
-SMALL = [times(i, ORDER_8) for i in range(8)]
 MESSAGE = b"what was seized"
 SECRET = 0x1234567890ABCDEF
-
-
-def challenge(r, a, message=MESSAGE):
-    return int.from_bytes(sha512(r + a + message).digest(), "little") % L
-
-
-def signed(r_bytes, s):
-    return r_bytes + (s % L).to_bytes(32, "little")
 
 
 def openssl_accepts(public, signature, message=MESSAGE):
@@ -70,7 +21,7 @@ def openssl_accepts(public, signature, message=MESSAGE):
 
 def test_the_arithmetic_of_this_test_makes_good_signatures():
     a, r = encoded(times(SECRET, BASE)), encoded(times(77, BASE))
-    signature = signed(r, 77 + challenge(r, a) * SECRET)
+    signature = signed(r, 77 + challenge(r, a, MESSAGE) * SECRET)
     ed25519.check_public(a)
     ed25519.verify(a, signature, MESSAGE)
 
@@ -96,7 +47,7 @@ def test_good_signatures_hold_and_any_flipped_bit_is_noticed(message, bit):
 def test_a_mixed_order_r_is_refused_though_it_holds_with_the_cofactor(torsion):
     a, r_point = encoded(times(SECRET, BASE)), plus(times(77, BASE), torsion)
     r = encoded(r_point)
-    k = challenge(r, a)
+    k = challenge(r, a, MESSAGE)
     s = (77 + k * SECRET) % L
     assert times(8 * s, BASE) == plus(times(8, r_point), times(8 * k * SECRET % L, BASE))
     with pytest.raises(ed25519.SignatureInvalid):
@@ -107,7 +58,10 @@ def test_a_mixed_order_r_is_refused_though_it_holds_with_the_cofactor(torsion):
 def test_a_small_order_key_is_refused_though_its_signature_adds_up(small):
     a = encoded(small)
     r, s = next(
-        (r, s) for s in range(1, 999) for r in [encoded(times(s, BASE))] if times(challenge(r, a), small) == NEUTRAL
+        (r, s)
+        for s in range(1, 999)
+        for r in [encoded(times(s, BASE))]
+        if times(challenge(r, a, MESSAGE), small) == NEUTRAL
     )
     assert openssl_accepts(a, signed(r, s))
     with pytest.raises(ed25519.SignatureInvalid):
@@ -118,7 +72,7 @@ def test_a_small_order_key_is_refused_though_its_signature_adds_up(small):
 
 def test_a_small_order_r_is_refused_though_its_signature_adds_up():
     a, r = encoded(times(SECRET, BASE)), encoded(NEUTRAL)
-    signature = signed(r, challenge(r, a) * SECRET)
+    signature = signed(r, challenge(r, a, MESSAGE) * SECRET)
     assert openssl_accepts(a, signature)
     with pytest.raises(ed25519.SignatureInvalid):
         ed25519.verify(a, signature, MESSAGE)
