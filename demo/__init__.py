@@ -1,0 +1,1 @@
+"""Two countries on one laptop: the main job, played with the real commands."""
