@@ -135,7 +135,8 @@ def cosigned_bytes(given):
 def tlog_proof(given):
     proof = TlogProof.parse(given["proof"].encode())
     log = [VerifierKey.parse(x) for x in given["log"]]
-    proof.verify(leaf_data=proof.leaf_data(h(unhex(given["entry"]))), origin=given["origin"], log=log)
+    data = unhex(given["leaf"]) if "leaf" in given else proof.leaf_data(h(unhex(given["entry"])))
+    proof.verify(leaf_data=data, origin=given["origin"], log=log)
 
 
 def tile_path(given):

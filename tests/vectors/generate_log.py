@@ -508,6 +508,9 @@ def proofs(v):
     proven("with-another-salt", "the commitment is another", salt, "root-mismatch")
     label = ref.tlog_proof(LABELS[2], SALTS[1], 1, ref.path(1, LEAVES), note)
     proven("with-another-label", "the leaf is another", label, "root-mismatch")
+    data = {"proof": label, "leaf": LEAVES[1].hex(), "origin": ORIGIN, "log": [VKEYS["log"]]}
+    about = "the right leaf data, computed by the verifier, beside another label in the proof"
+    v.add("proof-beside-the-leaf-of-another-label", "proof", about, data, expect="label-mismatch")
     proven("with-another-index", "one place on", good.replace("index 1", "index 0"), "root-mismatch")
     proven("with-an-index-outside", "4 of 4", good.replace("index 1", "index 4"), "proof-malformed")
     proven("with-an-index-of-leading-zero", "01", good.replace("index 1", "index 01"), "decimal-malformed")
