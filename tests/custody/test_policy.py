@@ -1,4 +1,8 @@
+import hashlib
+
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +13,10 @@ from tests import reference
 
 
 def key(kind, name):
-    return SignerKey.generate(name, kind).verifier
+    """One and the same key for one name: xdist wants the same test ids in every worker."""
+    seed = hashlib.sha256(f"{kind} {name}".encode()).digest()
+    private = MLDSA44PrivateKey.from_seed_bytes(seed) if kind == 6 else Ed25519PrivateKey.from_private_bytes(seed)
+    return SignerKey.from_private(name, kind, private).verifier
 
 
 LOG = key(0x01, "evidence.example.org/log")

@@ -2,7 +2,7 @@
 
 import io
 
-import age_reference as age
+from tests.custody.sealing import age_reference as age
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

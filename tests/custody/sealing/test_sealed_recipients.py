@@ -2,8 +2,8 @@
 
 import hashlib
 
-import age_reference as age
-import independent
+from tests.custody.sealing import age_reference as age
+from tests.custody.sealing import independent
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

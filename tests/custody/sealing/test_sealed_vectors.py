@@ -9,8 +9,8 @@ import zlib
 from functools import cache
 from pathlib import Path
 
-import age_reference as age
-import independent
+from tests.custody.sealing import age_reference as age
+from tests.custody.sealing import independent
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 

@@ -3,7 +3,7 @@
 import io
 import subprocess
 
-import independent
+from tests.custody.sealing import independent
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -14,7 +14,7 @@ so that the sample does not lean on the library it deceives.
 
 import hashlib
 
-from age_reference import hkdf
+from tests.custody.sealing.age_reference import hkdf
 
 P = 2**130 - 5
 _MASK = 0xFFFFFFFF

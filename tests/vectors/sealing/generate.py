@@ -10,10 +10,10 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "custody" / "sealing"))
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
-import age_reference as age
-from two_faces import two_faced_body
+from tests.custody.sealing import age_reference as age
+from tests.custody.sealing.two_faces import two_faced_body
 
 FILE_KEY, OTHER_KEY = b"sixteen byte key", b"another file key"
 ITEM = bytes(range(16))
