@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db import registries
+from app.db.registries import locked
 from app.db.log_models import Chain, ChainKind, LedgerRow, Pending, StatementRow
 from app.db.records import Record, record_of, wait_for_record
 from app.errors import BadInput, NotFound, Overloaded, StateConflict, StatementRefused, StatementReplayed
@@ -88,9 +89,7 @@ def append(
         BadInput: What is given makes no entry.
         Overloaded: The sequencer is behind by more than LONGEST_WAIT.
     """
-    row = session.execute(
-        select(Chain).where(Chain.handle == chain).with_for_update(key_share=True)
-    ).scalar_one_or_none()
+    row = session.scalar(locked(select(Chain).where(Chain.handle == chain)))
     if row is None:
         raise NotFound("no such chain")
     if statement is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, Row, select
+from sqlalchemy import Engine, Row, Select, select
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
 
@@ -50,7 +50,7 @@ def registry(session: Session, authority: str, *, hold: bool = True) -> Registry
         NotFound: No such authority here.
     """
     query = select(Chain).where(Chain.kind == ChainKind.REGISTRY, Chain.owner == authority)
-    chain = session.scalar(query.with_for_update(key_share=True) if hold else query)
+    chain = session.scalar(locked(query) if hold else query)
     if chain is None:
         raise NotFound(f"no authority {authority}")
     cache = _cache_of(session)
@@ -90,6 +90,11 @@ def actor(session: Session, statement: Statement) -> dict[str, str]:
         chosen = next((key for key in ids if _use_of(session, statement, key, holder) in speaking), chosen)
     found = {"authority": statement.authority, "key": chosen}
     return found | ({"principal": statement.principal} if statement.principal else {})
+
+
+def locked(query: Select[tuple[Chain]]) -> Select[tuple[Chain]]:
+    """Hold the chains a query finds until the transaction ends, and read them as they are then."""
+    return query.with_for_update(key_share=True).execution_options(populate_existing=True)
 
 
 def _use_of(session: Session, statement: Statement, key_id: str, holder: str) -> str | None:
