@@ -170,10 +170,11 @@ def parse_leaves(data: bytes) -> list[LeafLine]:
     """The lines of leaves.jsonl; the pattern of a line is its schema and its only spelling at once.
 
     Raises:
-        LinesMalformed: A line is spelled otherwise, or an integer is too large.
+        LinesMalformed: A line is spelled otherwise, an integer is too large, or seq does not ascend.
     """
     match, unhex = _LEAF_LINE.fullmatch, bytes.fromhex
     leaves = []
+    last = -1
     for number, line in enumerate(split_lines(data), start=1):
         found = match(line)
         if found is None:
@@ -182,6 +183,9 @@ def parse_leaves(data: bytes) -> list[LeafLine]:
         leaf = LeafLine(int(seq), int(index), unhex(entry_hash.decode()), unhex(label.decode()), unhex(salt.decode()))
         if leaf.index > MAX_INTEGER or leaf.seq > MAX_INTEGER:
             raise LinesMalformed("an integer above 2^53 - 1", line=number)
+        if leaf.seq <= last:
+            raise LinesMalformed(f"seq {leaf.seq} stands after {last}", line=number)
+        last = leaf.seq
         leaves.append(leaf)
     return leaves
 

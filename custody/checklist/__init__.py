@@ -1,0 +1,1 @@
+"""The checks of the offline verifier, a module for each subject; `custody.verify` runs them in their fixed order."""

@@ -1,0 +1,147 @@
+"""Checks of the chains: bodies, links, labels, statements."""
+
+from custody import entry as entries
+from custody import events, leaf
+from custody.checklist.case import EXCHANGE, Case, Chain
+from custody.entry import ZERO
+from custody.errors import CustodyError, VerificationError
+from custody.leaf import SERVICE
+from custody.report import Fault, NotChecked, Place
+
+
+class BodyMismatch(VerificationError):
+    """An entry's bytes do not hash to what its leaf commits to, or it has no leaf."""
+
+    code = "body-mismatch"
+
+
+class ChainBroken(VerificationError):
+    """An entry does not name the hash of its predecessor, or stands out of order or in another chain or log."""
+
+    code = "chain-broken"
+
+
+class LabelBroken(VerificationError):
+    """A label does not follow from the entry before it."""
+
+    code = "label-broken"
+
+
+class StatementAbsent(VerificationError):
+    """An entry carries a statement that the bundle does not hold."""
+
+    code = "statement-absent"
+
+
+class StatementTwice(VerificationError):
+    """A statement stands under two entries, or under none."""
+
+    code = "statement-twice"
+
+
+def bodies(case: Case) -> str:
+    """Every disclosed entry hashes to the leaf line with its seq; nothing stored is believed."""
+    case.need_chains()
+    for chain in case.chains.values():
+        before = -1
+        for number, item in enumerate(chain.entries):
+            line = chain.leaf(item.seq)
+            if line is None or line.hash != item.hash:
+                found = "no leaf" if line is None else f"leaf {line.hash.hex()}"
+                error = BodyMismatch(f"entry {item.seq} hashes to {item.hash.hex()}, it has {found}")
+                raise Fault(error, chain.place(number))
+            if item.seq <= before:
+                error = BodyMismatch(f"entry {item.seq} stands after entry {before}")
+                raise Fault(error, chain.place(number))
+            before = item.seq
+    withheld = sum(len(chain.withheld) for chain in case.chains.values())
+    return f"{withheld} withheld" if withheld else ""
+
+
+def links(case: Case) -> str:
+    """Seq from 0 without gap, `prev` right even across withheld entries, one chain, one log, indices ascending."""
+    case.need_chains()
+    log = case.bundle.packing.log
+    for chain in case.chains.values():
+        _check_links(chain, log)
+        for number, (left, right) in enumerate(zip(chain.leaves, chain.leaves[1:], strict=False), start=1):
+            if not left.index < right.index:
+                error = ChainBroken(f"entry {right.seq} has log index {right.index}, entry {left.seq} has {left.index}")
+                raise Fault(error, chain.leaf_place(number))
+    excerpts = [chain.name for chain in case.chains.values() if not chain.whole]
+    if excerpts:
+        raise NotChecked(f"an excerpt: leaves of {', '.join(excerpts)} do not run from seq 0 without a gap")
+    return ""
+
+
+def _check_links(chain: Chain, log: str) -> None:
+    kind = {EXCHANGE: "exchange", SERVICE: "service"}.get(chain.name, "registry")
+    hashes = {line.seq + 1: line.hash.hex() for line in chain.leaves}
+    hashes[0] = ZERO
+    for number, item in enumerate(chain.entries):
+        fields = item.fields
+        if fields["chain"] != chain.handle or fields["log"] != log:
+            message = f"entry {item.seq} is of chain {item.chain} in {fields['log']}, expected {chain.handle} in {log}"
+        elif fields["prev"] != hashes.get(item.seq, fields["prev"]):
+            message = f"entry {item.seq} names predecessor {fields['prev']}, which hashes to {hashes[item.seq]}"
+        elif events.lookup(fields["event"]).chain not in (kind, "any"):
+            message = f"{item.event} at seq {item.seq} stands in a chain of kind {kind}"
+        else:
+            continue
+        raise Fault(ChainBroken(message), chain.place(number))
+
+
+def labels(case: Case) -> str:
+    """label(0) follows from the handle, label(k) from the salt and hash before it. The log can show no second one."""
+    case.need_chains()
+    log = case.bundle.packing.log
+    for chain in case.chains.values():
+        expected, before = leaf.first_label(log, bytes.fromhex(chain.handle)), -1
+        for number, line in enumerate(chain.leaves):
+            if line.seq == before + 1 and line.label != expected:
+                error = LabelBroken(f"entry {line.seq} bears label {line.label.hex()}, expected {expected.hex()}")
+                raise Fault(error, chain.leaf_place(number))
+            expected, before = leaf.next_label(line.salt, line.hash), line.seq
+    return ""
+
+
+def statements(case: Case) -> str:
+    """Each act's statement is there, is the one its entry names, says what the entry says, and is used once."""
+    case.need_statements()
+    used: dict[str, Place] = {}
+    for chain in case.chains.values():
+        for number, item in enumerate(chain.entries):
+            statement_id = item.statement_id
+            if statement_id is None:
+                continue
+            try:
+                _check_statement(case, item, used)
+            except CustodyError as error:
+                raise Fault(error, chain.place(number)) from error
+            used[statement_id] = Place(chain=chain.name, seq=item.seq)
+    idle = sorted(case.statements.keys() - used.keys())
+    if idle:
+        stray = StatementTwice(f"statement {idle[0]} belongs to no entry here")
+        raise Fault(stray, statement_place(case, idle[0]))
+    return f"{len(used)} statements"
+
+
+def _check_statement(case: Case, item: entries.Entry, used: dict[str, Place]) -> None:
+    statement_id = item.statement_id
+    assert statement_id is not None
+    if statement_id in used:
+        raise StatementTwice(f"statement {statement_id} stands under this entry and under {used[statement_id]}")
+    found = case.statements.get(statement_id)
+    if found is None:
+        raise StatementAbsent(f"entry {item.seq} carries statement {statement_id}, which is not here")
+    entries.check_statement(item, found)
+
+
+def statement_place(case: Case, statement_id: str) -> Place:
+    """Where a statement stands in statements.jsonl."""
+    offset = 0
+    for line, (found, statement) in enumerate(case.statements.items(), start=1):
+        if found == statement_id:
+            return Place("statements.jsonl", line, offset)
+        offset += len(statement.envelope) + 1
+    return Place("statements.jsonl")

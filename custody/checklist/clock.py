@@ -1,0 +1,156 @@
+"""Checks of time: entries in order, statements near their entries, everything inside what cosignatures say."""
+
+from bisect import bisect_right
+from datetime import UTC, datetime
+from typing import Final
+
+from custody.checklist.case import Case, Chain
+from custody.errors import VerificationError
+from custody.report import Bounds, Fault, NotChecked
+from custody.text import TextMalformed, to_time
+
+LODGED_WITHIN_S: Final = 600
+"""How far a statement's time may be from the service's when it is lodged, in seconds."""
+
+
+class TimeOutside(VerificationError):
+    """A time lies outside its bounds by more than the skew."""
+
+    code = "time-outside"
+
+
+def times(case: Case) -> str:
+    """Entry times do not fall back, fit their statements', and lie inside the bounds of verified cosignatures."""
+    case.need_statements()
+    if not case.trust.given:
+        raise NotChecked("no trust file: nobody says whose times count")
+    if case.cosigned is None or case.cosigned.note is None:
+        raise NotChecked("the log's own signature does not hold")
+    bounds = _Brackets(case)
+    _check_checkpoint(case, bounds)
+    for chain in case.chains.values():
+        _check_order(case, chain)
+        _check_statements(case, chain)
+        _check_bounds(case, chain, bounds)
+    if case.trust.witnesses.is_none:
+        return "in order and near the signers' own times; no witness bounds them"
+    return "inside the bounds of cosignatures"
+
+
+def brackets(case: Case) -> tuple[Bounds, ...]:
+    """Bounds of the main chain's entries, neighbours with the same bounds together."""
+    chain = case.exchange or next(iter(case.registries.values()), None)
+    if chain is None or case.cosigned is None or case.cosigned.note is None or case.trust.witnesses.is_none:
+        return ()
+    found: list[Bounds] = []
+    bounds = _Brackets(case)
+    for line in chain.leaves:
+        low, high = bounds.at(line.index)
+        row = Bounds(line.seq, line.seq, _text(low), _text(high))
+        if found and (found[-1].not_before, found[-1].not_after) == (row.not_before, row.not_after):
+            found[-1] = Bounds(found[-1].first, row.last, row.not_before, row.not_after)
+        else:
+            found.append(row)
+    return tuple(found)
+
+
+def timestamps(case: Case) -> str:
+    """Not in this version."""
+    count = len(case.bundle.names("timestamps/"))
+    raise NotChecked(f"{count} files; this version does not read timestamps" if count else "the bundle holds none")
+
+
+class _Brackets:
+    """(not before, not after) in POSIX seconds by log index; the same between two cosigned sizes."""
+
+    def __init__(self, case: Case) -> None:
+        assert case.cosigned is not None
+        assert case.cosigned.note is not None
+        self._policy, self._times = case.trust.witnesses, case.cosigned.times
+        self._sizes = sorted({size for size, _ in self._times})
+        self._known: dict[int, tuple[int | None, int | None]] = {}
+        log = {key.full_id for key in case.trust.log}
+        own = [time for key_id, time in case.cosigned.note.cosignatures() if key_id in log]
+        self.log_time = max(own) if own else None
+
+    def at(self, index: int) -> tuple[int | None, int | None]:
+        place = bisect_right(self._sizes, index)
+        if place not in self._known:
+            known = (None, None) if self._policy.is_none else self._policy.bounds(index, self._times)
+            self._known[place] = known
+        return self._known[place]
+
+
+def _check_checkpoint(case: Case, bounds: _Brackets) -> None:
+    if case.now is not None and bounds.log_time is not None:
+        ahead = bounds.log_time - case.now.timestamp()
+        if ahead > case.trust.skew_s:
+            raise TimeOutside(f"the log signed {ahead:.0f} s in the future of the verifier's clock")
+
+
+def _check_order(case: Case, chain: Chain) -> None:
+    latest, latest_text = 0.0, ""
+    for number, item in enumerate(chain.entries):
+        text = item.fields["time"]
+        if text < latest_text and latest - seconds(text) > case.trust.skew_s:
+            error = TimeOutside(f"entry {item.seq} at {text} follows one at {latest_text}")
+            raise Fault(error, chain.place(number))
+        if text > latest_text:
+            latest, latest_text = seconds(text), text
+
+
+def _check_statements(case: Case, chain: Chain) -> None:
+    limit = LODGED_WITHIN_S + case.trust.skew_s
+    expires: dict[str, str] = {}
+    for number, item in enumerate(chain.entries):
+        statement = case.statements.get(item.statement_id or "")
+        if statement is None:
+            continue
+        if statement.kind == "approval":
+            expires[statement.payload["act"]] = statement.payload["expires"]
+        said, at = statement.payload["time"], item.fields["time"]
+        if statement.id in expires:
+            if seconds(at) - seconds(expires[statement.id]) > case.trust.skew_s:
+                error = TimeOutside(f"entry {item.seq} at {at}, its approval expired at {expires[statement.id]}")
+                raise Fault(error, chain.place(number))
+        elif abs(seconds(at) - seconds(said)) > limit:
+            error = TimeOutside(f"entry {item.seq} at {at}, signed at {said}: more than {limit} s apart")
+            raise Fault(error, chain.place(number))
+
+
+def _check_bounds(case: Case, chain: Chain, bounds: _Brackets) -> None:
+    skew = case.trust.skew_s
+    for number, item in enumerate(chain.entries):
+        line = chain.leaf(item.seq)
+        if line is None:
+            continue
+        at, (low, high) = seconds(item.fields["time"]), bounds.at(line.index)
+        ceilings = [value for value in (high, bounds.log_time) if value is not None]
+        if ceilings and at - min(ceilings) > skew:
+            message = f"entry {item.seq} at {item.fields['time']}, known to exist at {_text(min(ceilings))}"
+        elif low is not None and low - at > skew:
+            message = f"entry {item.seq} at {item.fields['time']}, known not to exist at {_text(low)}"
+        else:
+            continue
+        raise Fault(TimeOutside(message), chain.place(number))
+
+
+def seconds(text: str) -> float:
+    """POSIX seconds of a time whose shape the schema has checked.
+
+    Raises:
+        TextMalformed: There is no such day or hour.
+    """
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError as error:
+        raise TextMalformed(f"{text!r} is not a time: {error}") from error
+
+
+def _text(at: int | None) -> str | None:
+    if at is None:
+        return None
+    try:
+        return to_time(datetime.fromtimestamp(at, UTC))
+    except (OverflowError, ValueError, OSError):
+        return None

@@ -1,0 +1,276 @@
+"""Checks of the exchange itself: its rules, conditions before release, digests from upload to receipt, headers."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from custody import manifest, sealing
+from custody.checklist import signing
+from custody.checklist.case import Case, Chain
+from custody.digest import composite
+from custody.errors import CustodyError, VerificationError
+from custody.exchange import Exchange
+from custody.report import Fault, NotChecked, Place
+from custody.statement import Statement
+
+_GRID: Final = ("part_size", "parts", "size")
+_DIGESTS: Final = ("sha256", "blake3")
+_BLOCKED: Final = frozenset({"package.withdrawn", "package.restricted", "package.recalled", "package.destroyed"})
+
+
+class DigestsDiffer(VerificationError):
+    """What was recorded, sealed, received or checked later differs."""
+
+    code = "digests-differ"
+
+
+class ReleasedEarly(VerificationError):
+    """A header left before its conditions were accepted, or to somebody it was not for."""
+
+    code = "released-early"
+
+
+class HeaderMismatch(VerificationError):
+    """A header that no grant names, or not as the grant names it."""
+
+    code = "header-mismatch"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """An entry with its statement, and the line it stands in (from 0)."""
+
+    number: int
+    seq: int
+    event: str
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A header as a manifest or grant names it."""
+
+    item: str
+    size: int
+    sealing: str
+    stanzas: int
+
+
+def rules(case: Case) -> str:
+    """Every entry was allowed by the exchange before it (`custody.exchange`)."""
+    chain = _whole(case)
+    registries = signing.replay(case).registries
+    exchange = Exchange()
+    for number, item in enumerate(chain.entries):
+        statement, line = case.statements.get(item.statement_id or ""), chain.leaf(item.seq)
+        if line is None or (statement is None and item.statement_id is not None):
+            raise NotChecked(f"entry {item.seq} lacks its leaf or statement")
+        try:
+            exchange.apply(item, statement, index=line.index, registries=registries)
+        except CustodyError as error:
+            raise Fault(error, chain.place(number)) from error
+    return f"{len(exchange.packages)} packages, parties {', '.join(sorted(exchange.parties))}"
+
+
+def conditions(case: Case) -> str:
+    """Each header that left was meant for the one who took it, who had accepted what was asked before."""
+    chain = _whole(case)
+    released = 0
+    accepted: set[tuple[str, str]] = set()
+    grants: dict[str, Statement] = {}
+    blocked: set[str] = set()
+    for act in acts(case, chain):
+        payload, package = act.statement.payload, chain.entries[act.number].subject.get("package", "")
+        if act.statement.kind in ("manifest", "grant"):
+            grants[act.statement.id] = act.statement
+        elif act.event == "conditions.accepted":
+            grant = grants.get(payload["statement"])
+            if grant is not None and grant.payload.get("conditions") == payload["conditions"]:
+                accepted.add((payload["statement"], act.statement.authority))
+        elif act.event in _BLOCKED:
+            blocked.add(package)
+        elif act.event == "key.released":
+            released += 1
+            _check_release(chain, act, grants, accepted, blocked)
+    return f"{released} releases" if released else "no header has left"
+
+
+def _check_release(
+    chain: Chain, act: Act, grants: dict[str, Statement], accepted: set[tuple[str, str]], blocked: set[str]
+) -> None:
+    item, who = chain.entries[act.number], act.statement.authority
+    grant = grants.get(act.statement.payload["detail"]["grant"])
+    if grant is None:
+        message = "no manifest or grant before it has the id it names"
+    elif who not in {row["authority"] for row in grant.payload["recipients"]}:
+        message = f"{who} is no recipient"
+    elif "conditions" in grant.payload and (grant.id, who) not in accepted:
+        message = f"{who} had not accepted the conditions"
+    elif item.subject.get("package", "") in blocked:
+        message = "the package was withdrawn, restricted, recalled or destroyed before"
+    elif grant.kind == "grant" and grant.payload.get("until", item.fields["time"]) < item.fields["time"]:
+        message = f"the grant ended {grant.payload['until']}"
+    else:
+        return
+    raise Fault(ReleasedEarly(f"key.released at seq {act.seq}: {message}"), chain.place(act.number))
+
+
+def digests(case: Case) -> str:
+    """Parts and size as the service recorded them equal the manifest's, digests the receipts' and later checks'."""
+    chain = case.need_exchange()
+    uploads: dict[str, dict[str, Any]] = {}
+    items: dict[str, dict[str, Any]] = {}
+    manifests: dict[str, tuple[Statement, str]] = {}
+    receipts = 0
+    by_number = {act.number: act for act in acts(case, chain)}
+    for number, item in enumerate(chain.entries):
+        try:
+            if item.event == "upload.completed":
+                uploads[item.subject["item"]] = item.noted
+            elif item.event == "fixity.checked" and item.subject["item"] in items:
+                _agree(items[item.subject["item"]], item.noted, (*_DIGESTS, "size"), "fixity check")
+            elif item.event == "package.sealed" and number in by_number:
+                statement = by_number[number].statement
+                _check_manifest(statement, uploads, partial=bool(chain.withheld) or not chain.whole)
+                items.update(_items(statement))
+                manifests[statement.id] = statement, item.hash.hex()
+            elif item.event == "receipt.signed" and number in by_number:
+                _check_receipt(by_number[number].statement, manifests)
+                receipts += 1
+        except CustodyError as error:
+            raise Fault(error, chain.place(number)) from error
+    _check_parts(case, items)
+    return f"{len(items)} items, {receipts} receipts"
+
+
+def _check_manifest(statement: Statement, uploads: dict[str, dict[str, Any]], *, partial: bool) -> None:
+    manifest.check(statement.payload)
+    for item_id, item in _items(statement).items():
+        recorded = uploads.get(item_id)
+        if recorded is not None:
+            _agree(item, recorded, _GRID, "upload")
+        elif not partial:
+            raise DigestsDiffer(f"item {item_id} was sealed and its upload is not recorded")
+
+
+def _check_receipt(statement: Statement, manifests: dict[str, tuple[Statement, str]]) -> None:
+    payload = statement.payload
+    if payload["manifest"] not in manifests:
+        return
+    sealed, sealed_hash = manifests[payload["manifest"]]
+    if payload["sealed"] != sealed_hash:
+        raise DigestsDiffer(f"receipt names entry {payload['sealed']}, package.sealed is {sealed_hash}")
+    if payload["outcome"] != "accepted":
+        return
+    found = {row["id"]: row for row in payload["items"]}
+    wanted = _items(sealed)
+    if found.keys() != wanted.keys():
+        raise DigestsDiffer(f"receipt lists {len(found)} items, the manifest {len(wanted)}, or others")
+    for item_id, item in wanted.items():
+        _agree(item, found[item_id], _DIGESTS, "receipt")
+
+
+def _check_parts(case: Case, items: dict[str, dict[str, Any]]) -> None:
+    for item_id, data in case.parts.items():
+        item = items.get(item_id)
+        if item is None:
+            message = f"digests of parts of {item_id[:80]!r}, which no manifest here names"
+        elif len(data) != 32 * manifest.part_count(item["size"], item["part_size"]):
+            message = f"{len(data)} bytes of part digests for item {item_id}"
+        elif composite(split(data)).hex() != item["parts"]:
+            message = f"part digests of item {item_id} are not the manifest's"
+        else:
+            continue
+        raise Fault(DigestsDiffer(message), parts_place(case, item_id))
+
+
+def headers(case: Case) -> str:
+    """Each header here is named by a grant, has its digest, size, kind, and as many stanzas as recipients' keys."""
+    chain = case.need_exchange()
+    named = named_headers(case, chain)
+    for name, data in case.headers.items():
+        rows = named.get(name)
+        try:
+            if not rows:
+                raise HeaderMismatch(f"header {name[:80]} is named by no manifest or grant here")
+            for row in rows:
+                _check_header(name, data, row)
+        except CustodyError as error:
+            path = f"headers/{name}" if f"headers/{name}" in case.bundle else "headers.jsonl"
+            raise Fault(error, Place(path)) from error
+    missing = named.keys() - case.headers.keys()
+    if missing:
+        raise NotChecked(f"{len(missing)} of {len(named)} headers are not in the bundle; those that are agree")
+    return f"{len(named)} headers"
+
+
+def _check_header(name: str, data: bytes, row: Named) -> None:
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != name or len(data) != row.size:
+        raise HeaderMismatch(f"header of {len(data)} bytes hashes to {digest}, granted are {row.size} bytes, {name}")
+    sealing.check_header(data, kind=row.sealing, count=row.stanzas)
+
+
+def named_headers(case: Case, chain: Chain) -> dict[str, list[Named]]:
+    """Digest of each header that a manifest or grant names → as what."""
+    found: dict[str, list[Named]] = {}
+    for act in acts(case, chain):
+        payload = act.statement.payload
+        if act.statement.kind == "manifest":
+            rows = [*payload["items"], payload["inventory"]]
+        elif act.statement.kind == "grant":
+            rows = payload["items"]
+        else:
+            continue
+        count = sum(len(recipient["keys"]) for recipient in payload["recipients"])
+        for row in rows:
+            header = row["header"]
+            named = Named(row["id"], header["size"], payload["sealing"], count)
+            found.setdefault(header["sha256"], []).append(named)
+    return found
+
+
+def sealed_items(case: Case, chain: Chain) -> dict[str, dict[str, Any]]:
+    """Item id → its member of the manifest, of all manifests here."""
+    found: dict[str, dict[str, Any]] = {}
+    for act in acts(case, chain):
+        if act.statement.kind == "manifest":
+            found.update(_items(act.statement))
+    return found
+
+
+def acts(case: Case, chain: Chain) -> Iterator[Act]:
+    """The entries whose statement is here."""
+    for number, item in enumerate(chain.entries):
+        statement = case.statements.get(item.statement_id) if item.statement_id is not None else None
+        if statement is not None:
+            yield Act(number, item.seq, item.event, statement)
+
+
+def split(parts: bytes) -> list[bytes]:
+    """The raw digests of a parts list."""
+    return [parts[start : start + 32] for start in range(0, len(parts), 32)]
+
+
+def parts_place(case: Case, item_id: str) -> Place:
+    """Where an item's parts list stands."""
+    return Place(f"parts/{item_id}" if f"parts/{item_id}" in case.bundle else "parts.jsonl")
+
+
+def _whole(case: Case) -> Chain:
+    chain = case.need_exchange()
+    if not chain.whole or chain.withheld:
+        raise NotChecked(f"{len(chain.withheld)} entries are withheld" if chain.withheld else "the chain is an excerpt")
+    return chain
+
+
+def _items(statement: Statement) -> dict[str, dict[str, Any]]:
+    payload = statement.payload
+    return {item["id"]: item for item in [*payload["items"], payload["inventory"]]}
+
+
+def _agree(item: dict[str, Any], other: dict[str, Any], names: tuple[str, ...], what: str) -> None:
+    for name in names:
+        if item[name] != other[name]:
+            raise DigestsDiffer(f"{name} of item {item['id']}: manifest has {item[name]}, {what} {other[name]}")

@@ -1,0 +1,146 @@
+"""The offline verifier: a bundle, a trust file, and nothing else, into a report.
+
+A fixed list of checks is made in a fixed order (`CHECKS`); each is PASS, FAIL or NOT CHECKED with the reason. Hostile
+input gives a report, never an exception of another family. Specification: docs/spec/report.md.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from custody.bundle import open_bundle
+from custody.checklist import chains, clock, disk, evidence, form, proving, signing, views
+from custody.checklist.case import Case, load
+from custody.errors import CustodyError, FormatError
+from custody.report import Check, Fault, NotChecked, Place, Report, Status, Withheld
+from custody.trust import CHECKS, Trust
+
+_Function = Callable[[Case], str]
+
+FUNCTIONS: Final[Mapping[str, _Function]] = {
+    "packing": form.packing,
+    "canonical": form.canonical,
+    "bodies": chains.bodies,
+    "chain": chains.links,
+    "statements": chains.statements,
+    "registries": signing.registries,
+    "signers": signing.signers,
+    "signatures": signing.signatures,
+    "rules": evidence.rules,
+    "labels": chains.labels,
+    "inclusion": proving.inclusion,
+    "log": proving.signed,
+    "quorum": proving.quorum,
+    "consistency": views.consistency,
+    "completeness": views.completeness,
+    "time": clock.times,
+    "timestamps": clock.timestamps,
+    "conditions": evidence.conditions,
+    "digests": evidence.digests,
+    "headers": evidence.headers,
+    "table": form.shown,
+    "items": disk.items,
+}
+"""Check id → the function that makes it, in the order of `CHECKS`."""
+
+
+def verify_bundle(
+    path: Path | str,
+    trust: Trust | None,
+    *,
+    items: Path | None = None,
+    now: datetime | None = None,
+    mirror: Path | None = None,
+    since: Path | None = None,
+    processes: int | None = None,
+    check_signatures: bool = True,
+    allow_withheld: bool = False,
+) -> Report:
+    """Check a bundle or export, offline.
+
+    Only `report.verified` means verified. A bundle that cannot be understood gives a report too.
+
+    Args:
+        path: A ZIP of the profile, or a directory with the same files.
+        trust: The trust file; without one signers, log, quorum and time are NOT CHECKED and nothing is verified.
+        items: Directory with age files `<item>.age` or bodies `<item>`, to be compared with the manifest.
+        now: The verifier's clock, if it is to count: nothing may be signed after it.
+        mirror: Directory with the log's tiles; labels, tails and roots are then recomputed from it.
+        since: An older (or newer) bundle or checkpoint of the same log, for rollback and split views.
+        processes: For signatures; default all cores. Fewer than 2,000 signatures are checked in this process.
+        check_signatures: False leaves them out; they are then NOT CHECKED.
+        allow_withheld: Entries that are proven but not disclosed do not make the verdict "incomplete".
+
+    Raises:
+        OSError: A path cannot be read.
+    """
+    trust = trust or Trust.none()
+    try:
+        bundle = open_bundle(Path(path))
+    except FormatError as error:
+        return _unopened(trust, error)
+    try:
+        case = Case(bundle, trust, items, now, mirror, since, processes, check_signatures)
+        load(case)
+        checks = tuple(_run(name, function, case) for name, function in FUNCTIONS.items())
+        return _report(case, checks, allow_withheld=allow_withheld)
+    finally:
+        bundle.close()
+
+
+def _run(check_id: str, function: _Function, case: Case) -> Check:
+    try:
+        detail = function(case)
+    except NotChecked as reason:
+        return Check(check_id, Status.NOT_CHECKED, str(reason))
+    except Fault as fault:
+        return Check.failed(check_id, fault.cause, fault.place)
+    except CustodyError as error:
+        return Check.failed(check_id, error)
+    if check_id == "inclusion":
+        case.included = True
+    return Check(check_id, Status.PASS, detail)
+
+
+def _unopened(trust: Trust, error: FormatError) -> Report:
+    checks = [Check.failed("packing", error, Place("bundle.json") if "bundle.json" in str(error) else None)]
+    checks += [Check(name, Status.NOT_CHECKED, "the bundle could not be opened") for name in CHECKS[1:]]
+    return Report(tuple(checks), trust.demanded, ("nothing was read",))
+
+
+def _report(case: Case, checks: tuple[Check, ...], *, allow_withheld: bool) -> Report:
+    listed, checkpoint = case.bundle.packing, case.checkpoint
+    passed = {check.id for check in checks if check.status is Status.PASS}
+    withheld = tuple(Withheld(chain.name, chain.withheld) for chain in case.chains.values() if chain.withheld)
+    return Report(
+        checks=checks,
+        demanded=case.trust.demanded,
+        trusting=tuple(_trusting(case, passed)),
+        times=clock.brackets(case) if "time" in passed else (),
+        withheld=withheld,
+        allow_withheld=allow_withheld,
+        kind=listed.kind,
+        log=listed.log,
+        chain=listed.chain,
+        size=listed.size,
+        root=checkpoint.root.hex() if checkpoint is not None else None,
+        entries=sum(len(chain.entries) for chain in case.chains.values()),
+    )
+
+
+def _trusting(case: Case, passed: set[str]) -> list[str]:
+    """What stands behind the checks that passed, in plain words."""
+    if not case.trust.given:
+        return ["nobody: there is no trust file, so the bundle was only compared with itself"]
+    lines = [f"your trust file for the keys of the log {case.trust.origin}"]
+    pinned = sorted(case.registries.keys() & case.trust.authorities.keys())
+    if "signers" in passed:
+        lines.append(f"your trust file for the founding keys of {', '.join(pinned)}")
+    if "quorum" not in passed:
+        lines.append("the service, that it showed everybody the same log (no quorum of witnesses vouches for it)")
+    if "completeness" not in passed:
+        lines.append("the service, that nothing follows the last entry (no auditor or mirror vouches for it)")
+    if case.trust.witnesses.is_none or "time" not in passed:
+        lines.append("the service and the signers for the times of the entries")
+    return lines
