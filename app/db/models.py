@@ -192,6 +192,9 @@ class Item(Base):
     part_size: Mapped[Number]
     parts: Mapped[Hash]
     """Composite over the parts' SHA-256 (`custody.digest.composite`), hex."""
+    sha256: Mapped[Hash | None]
+    """Of the body, as its manifest claims; none before the seal."""
+    blake3: Mapped[Hash | None]
     key: Mapped[str] = mapped_column(String(512))
     version: Mapped[str] = mapped_column(String(256), default="")
     fixity: Mapped[Fixity | None] = mapped_column(one_of(Fixity))

@@ -246,6 +246,8 @@ def create_tables() -> None:
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("part_size", sa.BigInteger(), nullable=False),
         sa.Column("parts", sa.String(length=64), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=True),
+        sa.Column("blake3", sa.String(length=64), nullable=True),
         sa.Column("key", sa.String(length=512), nullable=False),
         sa.Column("version", sa.String(length=256), nullable=False),
         sa.Column(
