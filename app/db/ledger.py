@@ -14,7 +14,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db import registries
-from app.db.registries import locked
 from app.db.log_models import Chain, ChainKind, LedgerRow, Pending, StatementRow
 from app.db.records import Record, record_of, wait_for_record
 from app.errors import BadInput, NotFound, Overloaded, StateConflict, StatementRefused, StatementReplayed
@@ -89,7 +88,7 @@ def append(
         BadInput: What is given makes no entry.
         Overloaded: The sequencer is behind by more than LONGEST_WAIT.
     """
-    row = session.scalar(locked(select(Chain).where(Chain.handle == chain)))
+    row = session.scalar(registries.locked(select(Chain).where(Chain.handle == chain)))
     if row is None:
         raise NotFound("no such chain")
     if statement is not None:

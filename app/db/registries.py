@@ -92,7 +92,7 @@ def actor(session: Session, statement: Statement) -> dict[str, str]:
     return found | ({"principal": statement.principal} if statement.principal else {})
 
 
-def locked(query: Select[tuple[Chain]]) -> Select[tuple[Chain]]:
+def locked(query: Select[Chain]) -> Select[Chain]:
     """Hold the chains a query finds until the transaction ends, and read them as they are then."""
     return query.with_for_update(key_share=True).execution_options(populate_existing=True)
 
@@ -102,7 +102,7 @@ def _use_of(session: Session, statement: Statement, key_id: str, holder: str) ->
         keys = {fields["id"]: fields for fields in statement.payload["keys"]}
         return str(keys[key_id]["use"]) if key_id in keys else None
     try:
-        record = registry(session, statement.authority).known_key(key_id)
+        record = registry(session, statement.authority, hold=False).known_key(key_id)
     except NotFound:
         return None
     return record.use if record is not None and record.holder == holder else None

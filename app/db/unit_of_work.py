@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 
@@ -83,7 +83,7 @@ def reading(engine: Engine) -> Iterator[Session]:
 def _refuse(error: BaseException | None) -> None:
     """Say in our words that the database is at fault; our own mistakes (constraints, SQL) stay what they are."""
     down = isinstance(error, PoolExhausted) or (
-        isinstance(error, DBAPIError) and (error.connection_invalidated or type(error).__name__ == "OperationalError")
+        isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error, OperationalError))
     )
     if down:
         raise DatabaseDown("the database did not answer in time, cannot be reached or is full") from error
