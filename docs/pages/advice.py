@@ -1,0 +1,147 @@
+"""What to do about an error: prose for docs/errors.md.
+
+`BY_CODE` maps `<package>:<code>` to one line; a class without a row of its own goes by the nearest class above it that
+has one. tests/architecture/test_docs.py refuses rows for codes that no longer exist.
+"""
+
+FORMAT = (
+    "Nothing is said about anybody's honesty. Get the bytes again from where they came, and compare the digest; if they\n"
+    "are the same, whoever wrote them has a fault to mend."
+)
+UNSUPPORTED = "Well-formed, as far as this version can tell. A newer version may know it: update, then try again."
+VERIFICATION = (
+    "Keep the file exactly as it is, keep the report, and do not rely on what it holds. Get a second copy by another way:\n"
+    "where that one verifies, the first was damaged or changed on its way; where both fail alike, the report says\n"
+    "which check failed and at which entry or byte."
+)
+CUSTODY = "The branch itself, and what is neither a fault of format nor a finding."
+REFUSAL = (
+    "The service did nothing. The problem document has the `code`, a `detail` in words and often a `hint`; requests that\n"
+    "may succeed later carry `Retry-After`. Where the HTTP column has a dash, the refusal never leaves the service under this\n"
+    "code. *exit* is what `rogatory` ends with when it meets this answer."
+)
+STORE = "Inside the service only; a caller sees one of the refusals above, the operator sees these in the log."
+CLIENT = "Raised by the SDK and the command line. `hint` says what to do where something can be done."
+
+_AGAIN = "get the file again and compare its digest with the sender's"
+_REPORT = "report it with the file; this is a fault of the program that wrote it"
+_UPDATE = "update this program"
+_DISTRUST = "do not rely on it; compare with a copy got another way"
+_OPERATOR = "mend the file or setting it names, then start again"
+_LATER = "wait, then repeat the same request"
+_TYPING = "compare with the original, character by character"
+
+BY_CODE = {
+    # custody, not understood
+    "custody:custody-error": "see the more particular errors below",
+    "custody:malformed": _AGAIN,
+    "custody:archive-too-large": "ask for the bundle as a directory, or in several parts",
+    "custody:bech32-malformed": f"a key was mistyped or cut: {_TYPING}",
+    "custody:recipient-malformed": f"a key was mistyped or is of no usable kind: {_TYPING}",
+    "custody:identity-malformed": "use the identity file as the key tool wrote it",
+    "custody:vkey-malformed": f"a log or witness key was mistyped or cut: {_TYPING}",
+    "custody:policy-malformed": "mend the line of the policy that the message names",
+    "custody:trust-malformed": "make the trust file again with `rogatory trust`, from keys obtained apart from any bundle",
+    "custody:public-key-refused": "take another key: this one could make two verifiers disagree",
+    "custody:key-malformed": "use a key file that the key tool wrote, of the kind the place needs",
+    "custody:recipients-refused": "seal to keys of one kind, each once, at most 256",
+    "custody:file-key-malformed": _REPORT,
+    "custody:chunk-misplaced": _REPORT,
+    "custody:digest-malformed": _REPORT,
+    "custody:off-grid": "choose a larger part size, or hand over in several items",
+    "custody:body-size": "receive the item again: what is there was cut",
+    "custody:inventory-malformed": "ask the sender for a new package: what lies inside is no inventory",
+    # custody, unknown
+    "custody:unsupported": _UPDATE,
+    "custody:header-unsupported": "for ASCII armour: decode it with `age` first; otherwise update this program",
+    # custody, does not add up
+    "custody:verification-failed": _DISTRUST,
+    "custody:cannot-open": "use the identity of a recipient the manifest names, or ask the sender for a grant to your key",
+    "custody:key-commitment": "do not open it: the header would show another plaintext than the one signed for; tell the sender",
+    "custody:header-mac": "fetch the header again; where it stays so, it was changed after it was written",
+    "custody:header-refused": "ask whoever granted it for a header with exactly the recipients it names",
+    "custody:chunk-forged": "receive the item again; the message names the place",
+    "custody:body-truncated": "receive the rest of the item",
+    "custody:body-trailing-bytes": "receive the item again; do not use what follows its end",
+    "custody:signer-not-entitled": "look in the registry when the key or role ended; what was signed after does not count",
+    "custody:label-twice": "keep both histories: the log has forked a chain, and this shows it to anybody",
+    "custody:label-present": "fetch a newer bundle: an entry follows that this one does not show",
+    "custody:origin-mismatch": "use the trust file of the log that the bundle names, if you trust that log",
+    "custody:file-damaged": "copy the bundle again; the packing list finds damage, not deceit",
+    "custody:inventory-mismatch": "reject the package: its inventory is not the one that was signed for",
+    "custody:key-locked": "give the passphrase",
+    # the service's own files, settings and tokens
+    "app:setting-invalid": "set the variable as the message says; `rogatory-server check-config` tells all of them",
+    "app:hostname-malformed": _OPERATOR,
+    "app:certificate-malformed": _OPERATOR,
+    "app:token-key-malformed": _OPERATOR,
+    "app:private-file-exposed": "`chmod 600` the file, and consider who could read it until now",
+    "app:token-refused": "ask for a new token; the service's log says which check refused this one",
+    "app:token-expired": "ask for a new token",
+    # refusals of the service
+    "app:refused": "see the more particular refusals below",
+    "app:bad-request": "mend the request: it is not of the interface",
+    "app:invalid": "mend the member that `detail` names",
+    "app:not-found": "check the id; what you may not see looks the same as what is absent",
+    "app:not-entitled": "ask your authority for the role it needs",
+    "app:already-answered": "nothing: the first answer stands; read it in the log",
+    "app:state-conflict": "fetch the thing again and decide anew",
+    "app:manifest-mismatch": "compare items, sizes and digests in `detail`; upload what is missing, or sign a new manifest",
+    "app:statement-refused": "sign a statement that says what the request does, with a live key of its signer",
+    "app:clock-skew": "set this machine's clock, sign again",
+    "app:statement-replayed": "nothing: the record of the first time is the answer",
+    "app:idempotency-mismatch": "use a new Idempotency-Key for a new request",
+    "app:too-large": "keep to the limit in `detail`; larger things travel as several items",
+    "app:offset-mismatch": "go on from the offset in `Upload-Offset`",
+    "app:upload-superseded": "stop: another request of yours has taken over; HEAD tells where it stands",
+    "app:checksum-mismatch": "send the same bytes again; nothing of them was kept",
+    "app:gone": "open a new upload or download",
+    "app:not-yet-published": "repeat the same request: the fact is durable and its record will be there",
+    "app:overloaded": _LATER,
+    "app:database-down": _LATER,
+    "app:store-down": _LATER,
+    "app:store-full": "tell the operator, who makes room; go on where the upload stopped",
+    # stores
+    "storage:store-error": "see the more particular errors below",
+    "storage:store-full": "make room: nothing was kept of the write that failed",
+    "storage:store-unavailable": "see to the disk or the store's service; readiness turns red until it answers",
+    "storage:object-not-found": "if an entry speaks of it, restore it from a backup; fixity will say so as well",
+    "storage:upload-not-found": "nothing: it was aborted, completed, or never begun",
+    "storage:already-exists": "nothing is overwritten: find out who wrote other bytes under this name",
+    "storage:digest-mismatch": "nothing was kept; a disk or line that does this again wants looking after",
+    "storage:truncated": "the other end stopped early; the client goes on from its offset",
+    "storage:upload-incomplete": "upload the part that is missing",
+    "storage:superseded": "nothing: the stale writer stopped, as it must",
+    "storage:object-locked": "wait until the lock runs out; a court's order destroys headers instead",
+    "storage:lock-shortened": "nothing: locks only grow",
+    "storage:key-malformed": _REPORT,
+    "storage:grid-violation": _REPORT,
+    # the client
+    "rogatory:client-error": "see the message, and the more particular errors below",
+    "rogatory:usage": "see `--help` of the command",
+    "rogatory:recovery-key-missing": "bring the recovery key for this one step, then lock it away again",
+    "rogatory:ambiguous-id": "type more of the id",
+    "rogatory:profile-name": "choose a name of plain letters and digits",
+    "rogatory:malformed": _AGAIN,
+    "rogatory:answer-malformed": "is this address a Rogatory service, and is a proxy in between changing its answers?",
+    "rogatory:profile-malformed": "mend or remove the profile's file that the message names",
+    "rogatory:record-malformed": "keep the answer: the service did not prove what it says it recorded",
+    "rogatory:authentication-failed": "is this client enrolled, and neither it nor its login key suspended or revoked?",
+    "rogatory:certificate-refused": "give the service's own CA certificate, obtained from the operator, not from the line",
+    "rogatory:passphrase-needed": "run it at a terminal, or unlock the key beforehand",
+    "rogatory:temporary": "run the same command again; it goes on where it stopped",
+    "rogatory:line-down": "check address, proxy and network; the same command goes on where it stopped",
+    "rogatory:not-found": "check the id; what you may not see looks the same as what is absent",
+    "rogatory:file-missing": "put the file where the message says",
+    "rogatory:unknown-id": "list what there is, and compare",
+    "rogatory:profile-missing": "make a profile first, or name another",
+    "rogatory:refused": "the message names the rule",
+    "rogatory:file-exposed": "make it readable for its owner alone, and consider who could read it until now",
+    "rogatory:file-exists": "choose another place; secrets are never overwritten",
+    "rogatory:partly-done": "run the same command again for the rest",
+    "rogatory:tampered": _DISTRUST,
+    "rogatory:signer": "compare key ids with those you pinned; never pin a key that a bundle brings",
+    "rogatory:time": "set this machine's clock, or fetch a newer checkpoint",
+    "rogatory:clock-differs": "set this machine's clock",
+    "rogatory:rolled-back": "stop using this service and keep both checkpoints: together they are the evidence",
+}
