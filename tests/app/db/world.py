@@ -1,5 +1,6 @@
 """A small service without HTTP: a migrated database, a log, chains that the service itself writes to."""
 
+import atexit
 import secrets
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ LOG_KEYS = [signer.verifier for signer in SIGNERS]
 def _migrated():
     """A database as the migrations make it, made once; in a directory that goes with the process."""
     path = Path(mkdtemp()) / "empty.db"
+    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
     engine = connect(f"sqlite:///{path}")
     migrate.upgrade(engine)
     engine.dispose()
