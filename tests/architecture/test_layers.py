@@ -1,0 +1,113 @@
+"""Walls between the packages, and who alone may touch what."""
+
+import ast
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PLACES = {"custody": "custody", "storage": "storage", "app": "app", "client": "client/rogatory"}
+MODULE_LINES = 400
+FUNCTION_LINES = 40
+OUTSIDE = {
+    "asyncio", "ftplib", "http", "httpx", "imaplib", "requests", "select", "selectors", "smtplib", "socket",
+    "socketserver", "sqlite3", "sqlalchemy", "ssl", "subprocess", "urllib.request", "uuid",
+}  # fmt: skip
+"""Modules that reach a network, a database or another process."""
+
+
+@cache
+def tree(path):
+    return ast.parse(path.read_text("utf-8"))
+
+
+def modules(*names):
+    return sorted(path for name in names for path in (ROOT / PLACES[name]).rglob("*.py"))
+
+
+def imports(path):
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def importers(wanted, *names):
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in modules(*names)
+        if any(name == wanted or name.startswith(f"{wanted}.") for name in imports(path))
+    }
+
+
+def dotted(path):
+    """Every `a.b.c` that a module spells."""
+    return {ast.unparse(node) for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
+
+
+def test_the_contracts_between_the_layers_are_kept():
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_only_the_token_gate_imports_jose():
+    assert importers("jose", *PLACES) == {"app/auth/tokens.py"}
+
+
+def test_only_the_settings_of_the_service_read_the_environment():
+    readers = set()
+    for path in modules("app", "storage", "custody"):
+        names = {name.rpartition(".")[2] for name in [*dotted(path), *imports(path)]}
+        if names & {"environ", "environb", "getenv", "getenvb"}:
+            readers.add(path.relative_to(ROOT).as_posix())
+    assert readers == {"app/settings.py"}
+
+
+@pytest.mark.parametrize("path", modules("custody"), ids=lambda path: path.stem)
+def test_custody_reaches_no_network_no_database_and_no_process(path):
+    named = set(imports(path))
+    assert {name for name in named if any(name == out or name.startswith(f"{out}.") for out in OUTSIDE)} == set()
+
+
+@pytest.mark.parametrize("path", modules("custody"), ids=lambda path: path.stem)
+def test_custody_reads_no_clock(path):
+    asked = {name for name in dotted(path) if re.fullmatch(r"(.*\.)?(datetime|date)\.(now|utcnow|today)", name)}
+    assert asked | {name for name in imports(path) if name == "time" or name.startswith("time.")} == set()
+
+
+@pytest.mark.parametrize("path", modules(*PLACES), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_module_can_be_held_in_the_head(path):
+    assert len(path.read_text("utf-8").splitlines()) <= MODULE_LINES
+
+
+@pytest.mark.parametrize("path", modules(*PLACES), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_function_fits_a_screen(path):
+    assert [name for name, lines in functions(path) if lines > FUNCTION_LINES] == []
+
+
+@pytest.mark.parametrize("path", modules(*PLACES), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_module_says_what_it_is(path):
+    assert ast.get_docstring(tree(path)) or not tree(path).body
+
+
+@pytest.mark.parametrize("path", modules(*PLACES), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_module_is_named_for_a_thing(path):
+    assert not {"utils", "helpers", "common", "misc", "base", "manager"} & {path.stem, path.parent.name}
+
+
+def functions(path):
+    """Name and lines of each function, its docstring left out: what is explained at length is no longer code for it."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[0]
+            is_text = (
+                isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and type(first.value.value) is str
+            )
+            docstring = first.end_lineno - first.lineno + 1 if is_text else 0
+            yield node.name, node.end_lineno - node.lineno + 1 - docstring
