@@ -12,6 +12,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "client")]
 
 from app import settings  # noqa: E402
 from docs.pages import errors, events, schemas  # noqa: E402
+from rogatory.cli import guide  # noqa: E402
 
 OWNED = ("docs/spec/schemas/*.json",)
 """Files of these patterns are written here or do not exist."""
@@ -21,6 +22,7 @@ def pages() -> dict[str, str]:
     """Path below the root → whole text of every generated file."""
     return {
         "docs/errors.md": errors.page(),
+        "docs/guide/cli.md": guide.page(),
         "docs/operations/settings.md": settings.page(),
         "docs/spec/events.md": events.page(),
         **{f"docs/spec/schemas/{name}": text for name, text in schemas.files().items()},

@@ -12,7 +12,8 @@ UNSUPPORTED = "Well-formed, as far as this version can tell. A newer version may
 VERIFICATION = (
     "Keep the file exactly as it is, keep the report, and do not rely on what it holds. Get a second copy by another way:\n"
     "where that one verifies, the first was damaged or changed on its way; where both fail alike, the report says\n"
-    "which check failed and at which entry or byte."
+    "which check failed and at which entry or byte. *exit* is for an error that stands alone; in a report the check that\n"
+    "found it decides, and then the order of verdicts."
 )
 CUSTODY = "The branch itself, and what is neither a fault of format nor a finding."
 REFUSAL = (
@@ -69,6 +70,16 @@ BY_CODE = {
     "custody:origin-mismatch": "use the trust file of the log that the bundle names, if you trust that log",
     "custody:file-damaged": "copy the bundle again; the packing list finds damage, not deceit",
     "custody:inventory-mismatch": "reject the package: its inventory is not the one that was signed for",
+    "custody:quorum-missing": "fetch a later bundle, when witnesses have cosigned; or ask those who did not",
+    "custody:rolled-back": "stop using this service and keep both checkpoints: together they are the evidence",
+    "custody:other-history": "stop using this service and keep both histories: together they are the evidence",
+    "custody:seen-too-much": "ask the signer for the checkpoint it says it saw, and compare it with the log's",
+    "custody:time-outside": "look at the bounds in the report; the time itself proves nothing, the bounds do",
+    "custody:pin-mismatch": "compare the authority's key id by telephone; never take it from the bundle",
+    "custody:statement-absent": "ask for the bundle again: a statement was left out",
+    "custody:export-missing": "ask for a new export: the act that asked for this one is not in it",
+    "custody:item-differs": "receive the item again, then compare; where it differs again, do not rely on it",
+    "custody:released-early": "ask the service's operator: a header left before its conditions were accepted",
     "custody:key-locked": "give the passphrase",
     # the service's own files, settings and tokens
     "app:setting-invalid": "set the variable as the message says; `rogatory-server check-config` tells all of them",
@@ -76,6 +87,7 @@ BY_CODE = {
     "app:certificate-malformed": _OPERATOR,
     "app:token-key-malformed": _OPERATOR,
     "app:private-file-exposed": "`chmod 600` the file, and consider who could read it until now",
+    "app:invalid-scope": "ask for no scope: roles come from the registry",
     "app:token-refused": "ask for a new token; the service's log says which check refused this one",
     "app:token-expired": "ask for a new token",
     # refusals of the service
@@ -144,4 +156,21 @@ BY_CODE = {
     "rogatory:time": "set this machine's clock, or fetch a newer checkpoint",
     "rogatory:clock-differs": "set this machine's clock",
     "rogatory:rolled-back": "stop using this service and keep both checkpoints: together they are the evidence",
+    "rogatory:conditions-not-accepted": "read the conditions, then accept them by signature, if you may",
+    "rogatory:nothing-to-accept": "nothing: no conditions were set",
+    "rogatory:not-for-us": "ask the sender for a grant to your authority's key",
+    "rogatory:no-recipient-key": "ask the recipient to register an encryption key",
+    "rogatory:not-pinned": "get the authority's key id by telephone, then `rogatory trust pin`",
+    "rogatory:quorum-missing": "wait until witnesses have cosigned, then run it again",
+    "rogatory:registry-stale": "run it again when the log has a new checkpoint; look at this machine's clock",
+    "rogatory:name-refused": "receive into an empty directory; the name is shown, and never used as a path",
+    "rogatory:target-taken": "choose an empty directory; nothing is overwritten",
+    "rogatory:source-changed": "send again, from an image or a read-only mount: the source changed while it was read",
+    "rogatory:source-missing": "check the path",
+    "rogatory:source-unreadable": "read it with the rights it needs, or from an image",
+    "rogatory:source-unsendable": "leave it out, or take an image of it",
+    "rogatory:leaves-missing": "run `rogatory log mirror` again",
+    "rogatory:resume-state": "remove the state file that the message names and begin this item anew",
+    "rogatory:disk-full": "make room, then run the same command again; it goes on where it stopped",
+    "rogatory:upload-taken-over": "another process of yours sends the same item: let one of them finish",
 }
