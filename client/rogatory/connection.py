@@ -134,7 +134,7 @@ class Connection:
         """The members of a list that comes in pages."""
         cursor: str | None = None
         while True:
-            page = self.get_json(path, cursor=cursor, **params)
+            page = read_json(self.request("GET", path, params={**params, "cursor": cursor}))
             if not isinstance(page.get(member), list):
                 raise AnswerMalformed(f"a page of {path} lacks its list {member}")
             yield from page[member]
@@ -156,10 +156,8 @@ class Connection:
     ) -> httpx.Response:
         """Ask, and read the whole answer.
 
-        Args:
-            content: The body, or what makes an iterator of it anew for each try.
-            repeat: Whether asking twice is harmless.
-            allow: Statuses of 400 and above that are an answer to the caller, not a refusal.
+        `content` is the body, or what makes an iterator of it anew for each try; `repeat` says whether asking twice
+        is harmless; `allow` are statuses of 400 and above that are an answer to the caller, not a refusal.
 
         Raises:
             ServiceRefusal: The service refuses; a leaf for what the status means.

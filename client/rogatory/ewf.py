@@ -39,7 +39,7 @@ def is_ewf(path: Path) -> bool:
 
 
 def stored_digests(segments: Iterable[Path]) -> list[StoredDigest]:
-    """The digests stored in any of an image's segments, sorted, each once; none where a file is not EWF or is damaged."""
+    """The digests stored in an image's segments, sorted, each once; none where a file is not EWF or is damaged."""
     found: dict[tuple[str, str], None] = {}
     for path in segments:
         with path.open("rb") as file:

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
 from custody.entry import Entry
 from custody.errors import CustodyError
 from custody.proof import TlogProof
@@ -65,10 +63,6 @@ class Lodge:
         fields = read_json(answer)
         record, entry = self.take(fields.pop("record", None), event=event, said=said)
         return Lodged(record, entry, fields)
-
-    def stream_export(self, path: str, said: Statement) -> "httpx.Response":
-        """For the one answer that is a file: see `rogatory.export`."""
-        return self._connection.post_json(path, {"envelope": said.envelope.decode()})
 
     def take(self, fields: Any, *, event: str, said: Statement | None) -> tuple[Record, Entry]:
         """Check a record, keep it, and hold its checkpoint to the newest seen.

@@ -80,7 +80,9 @@ class PublicLog:
 
     def consistency(self, size1: int, size2: int) -> list[bytes]:
         """The path between two sizes, from tiles; proves itself to whoever has both roots."""
-        return merkle.consistency_path(size1=size1, size2=size2, node=lambda level, index: self.node(level, index, size2))
+        return merkle.consistency_path(
+            size1=size1, size2=size2, node=lambda level, index: self.node(level, index, size2)
+        )
 
     def node(self, level: int, index: int, size: int) -> bytes:
         """Hash of a perfect subtree of the tree of `size` leaves."""
@@ -141,7 +143,9 @@ class Mirror:
             for place, leaf_data in enumerate(data):
                 check.take(number * tiles.WIDTH + place, leaf_data)
         if check.range.root() != shown.root:
-            raise LogWrong(f"the log's {shown.size} leaves have root {check.range.root().hex()}, it signed {shown.root.hex()}")
+            raise LogWrong(
+                f"the log's {shown.size} leaves have root {check.range.root().hex()}, it signed {shown.root.hex()}"
+            )
         self._write("checkpoint", note)
         return MirrorReport(shown.size, before, check.entries, check.tails, check.ends_in_tail)
 

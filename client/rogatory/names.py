@@ -1,7 +1,8 @@
 """Names of files, which are evidence on the one side and hostile input on the other.
 
-A name is raw bytes with `/` between its parts, as found. It is shown only escaped, and becomes a path on this machine only
-through `safe_join`, which lets nothing leave the directory. What could mislead a reader is flagged, never silently changed.
+A name is raw bytes with `/` between its parts, as found. It is shown only escaped, and becomes a path on this machine
+only through `safe_join`, which lets nothing leave the directory. What could mislead a reader is flagged, never silently
+changed.
 """
 
 import os
@@ -63,7 +64,9 @@ def safe_join(root: Path, raw: bytes) -> Path:
     parts = raw.split(b"/")
     for part in parts:
         if part in (b"", b".", b"..") or b"\0" in part or len(part) > _LONGEST_PART:
-            raise NameRefused(f"the name {shown(raw)!r} cannot be a path below {root}", hint="receive without unpacking")
+            raise NameRefused(
+                f"the name {shown(raw)!r} cannot be a path below {root}", hint="receive without unpacking"
+            )
     if _WINDOWS:
         for part in parts:
             _refuse_on_windows(part, raw)

@@ -178,9 +178,7 @@ def check_one_history(held: Checkpoint, shown: Checkpoint, proofs: ConsistencySo
             ) if small.size else None
         elif small.size:
             path = proofs.consistency(small.size, large.size)
-            merkle.verify_consistency(
-                size1=small.size, size2=large.size, root1=small.root, root2=large.root, path=path
-            )
+            merkle.verify_consistency(size1=small.size, size2=large.size, root1=small.root, root2=large.root, path=path)
     except (VerificationError, CustodyError, LookupError) as error:
         raise LogRolledBack(
             f"the log shows a checkpoint of size {shown.size} that is not of one history with the one of "

@@ -1,3 +1,4 @@
+# ruff: noqa: PTH115, PTH116 - names are bytes here, which pathlib does not take
 """What is sent: one source for each path given, read once from beginning to end, its size known before.
 
 A regular file or block device is its own plaintext. A folder, or the segments of one image (.E01, .E02 …), is one pax
@@ -364,6 +365,11 @@ def _device_size(path: Path) -> int:
 def _stored(segments: Iterable[Path]) -> list[dict[str, Any]]:
     listed = [path for path in segments if ewf.is_ewf(path)]
     return [
-        {"algorithm": digest.algorithm, "value": digest.value, "how": "read", "source": shown(os.fsencode(listed[0].name))}
+        {
+            "algorithm": digest.algorithm,
+            "value": digest.value,
+            "how": "read",
+            "source": shown(os.fsencode(listed[0].name)),
+        }
         for digest in ewf.stored_digests(listed)
     ]

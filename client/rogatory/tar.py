@@ -2,7 +2,8 @@
 
 Members are files, directories and symbolic links in ascending order of raw path bytes. Owners, modes and device
 numbers are constants: they are not evidence that an archive could carry faithfully. Extended headers hold the records
-`path`, `linkpath`, `size`, `mtime` and no others, and only where the plain field cannot; no GNU types. Any tar reads them.
+`path`, `linkpath`, `size`, `mtime` and no others, and only where the plain field cannot; no GNU types. Any tar reads
+them.
 
 Source: POSIX.1-2017, pax, *ustar Interchange Format* and *pax Extended Header*.
 """
@@ -94,9 +95,7 @@ def _decimal(nanoseconds: int) -> bytes:
     return b"%b%d.%09d" % (sign, seconds, rest) if rest else b"%b%d" % (sign, seconds)
 
 
-def _ustar(
-    name: bytes, kind: bytes, *, size: int, mtime: int = 0, mode: int = 0o644, link: bytes = b""
-) -> bytes:
+def _ustar(name: bytes, kind: bytes, *, size: int, mtime: int = 0, mode: int = 0o644, link: bytes = b"") -> bytes:
     fields = [
         name[:_FIELD].ljust(_FIELD, b"\0"),
         b"%07o\0" % mode,

@@ -1,0 +1,70 @@
+"""Making and changing a trust file: the few lines in which its holder says whom to believe.
+
+`begin` takes the log's keys from the service itself: on first use that is all there is, so what it returns must be
+compared by another way (a letter, the telephone, another member) before the file is relied on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from custody.note import VerifierKey
+from custody.trust import USUAL, Trust
+from rogatory import private_files
+from rogatory.connection import AnswerMalformed
+from rogatory.errors import UsageProblem
+
+_NO_WITNESSES = "quorum none\n"
+
+
+class OriginDiffers(UsageProblem):
+    """The service speaks for another log than the profile or the trust file names."""
+
+    code = "origin-differs"
+
+
+def begin(service: Mapping[str, Any]) -> Trust:
+    """A trust file's first state from what a service says of itself (`GET /v1/service`): its log, and nobody else.
+
+    Raises:
+        AnswerMalformed: The service names no log keys.
+        FormatError: A key it names is malformed.
+    """
+    keys, origin = service.get("log_keys"), service.get("origin")
+    if not isinstance(keys, list) or not keys or not isinstance(origin, str):
+        raise AnswerMalformed("the service does not say its origin and its log's keys")
+    log = tuple(VerifierKey.parse(str(text)) for text in keys)
+    trust = Trust(origin=origin, log=log, policy=_NO_WITNESSES, authorities={}, require=USUAL)
+    trust.check()
+    return trust
+
+
+def pin(trust: Trust, authority: str, key: str) -> Trust:
+    """The same with an authority pinned to a founding key (64 hex), beside those it is pinned to already."""
+    pins = {**trust.authorities, authority: trust.authorities.get(authority, frozenset()) | {key}}
+    return replace(trust, authorities=pins)
+
+
+def unpin(trust: Trust, authority: str) -> Trust:
+    """The same without an authority."""
+    return replace(trust, authorities={name: keys for name, keys in trust.authorities.items() if name != authority})
+
+
+def load(path: Path) -> Trust:
+    """The trust file at a path.
+
+    Raises:
+        FileMissing: There is none.
+        FormatError: It is not one.
+    """
+    try:
+        return Trust.parse(path.read_bytes())
+    except FileNotFoundError as error:
+        raise private_files.FileMissing(f"there is no trust file at {path}", hint="rogatory trust init") from error
+
+
+def save(trust: Trust, path: Path) -> None:
+    """Write it, replacing what is there."""
+    private_files.make_directory(path.absolute().parent)
+    private_files.replace(path, trust.encode())
