@@ -28,6 +28,7 @@ from custody.trust import Trust
 
 EXCHANGE: Final = "exchange"
 if TYPE_CHECKING:
+    from custody.checklist.chains import Matched
     from custody.checklist.mirror import Walked
     from custody.checklist.proving import Cosigned
     from custody.checklist.signing import Replay
@@ -143,6 +144,7 @@ class Case:
     inclusion: tuple[int, list[bytes]] | None = None
     csv: bytes | None = None
     statements_understood: bool = True
+    matched: "Matched | None" = None
     replay: "Replay | None" = None
     cosigned: "Cosigned | None" = None
     included: bool = False

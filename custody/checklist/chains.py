@@ -1,5 +1,7 @@
 """Checks of the chains: bodies, links, labels, statements."""
 
+from dataclasses import dataclass, field
+
 from custody import entry as entries
 from custody import events, leaf
 from custody.checklist.case import EXCHANGE, Case, Chain
@@ -7,6 +9,7 @@ from custody.entry import ZERO
 from custody.errors import CustodyError, VerificationError
 from custody.leaf import SERVICE
 from custody.report import Fault, NotChecked, Place
+from custody.statement import Statement
 
 
 class BodyMismatch(VerificationError):
@@ -105,36 +108,71 @@ def labels(case: Case) -> str:
     return ""
 
 
+@dataclass
+class Matched:
+    """Entries with their statements.
+
+    Attributes:
+        statements: Chain → for each line of its entries the statement that is its own; None where there is none, or
+            not the right one. Only these may be looked into: what they say fits the event they stand under.
+        fault: First entry whose statement is absent, another's, or says something else.
+        used: Statement id → the entry it stands under.
+    """
+
+    statements: dict[str, list[Statement | None]] = field(default_factory=dict)
+    fault: Fault | None = None
+    used: dict[str, Place] = field(default_factory=dict)
+
+
 def statements(case: Case) -> str:
     """Each act's statement is there, is the one its entry names, says what the entry says, and is used once."""
+    found = match(case)
+    if found.fault is not None:
+        raise found.fault
+    idle = sorted(case.statements.keys() - found.used.keys())
+    if idle:
+        raise Fault(StatementTwice(f"statement {idle[0]} belongs to no entry here"), statement_place(case, idle[0]))
+    return f"{len(found.used)} statements"
+
+
+def match(case: Case) -> Matched:
+    """Bring entries and statements together; done once for a case."""
     case.need_statements()
-    used: dict[str, Place] = {}
+    if case.matched is None:
+        case.matched = _match(case)
+    return case.matched
+
+
+def said(case: Case, chain: Chain) -> list[Statement | None]:
+    """For each line of a chain's entries the statement that is its own."""
+    return match(case).statements[chain.name]
+
+
+def _match(case: Case) -> Matched:
+    found = Matched()
     for chain in case.chains.values():
+        row = found.statements[chain.name] = list[Statement | None]()
         for number, item in enumerate(chain.entries):
+            row.append(None)
             statement_id = item.statement_id
             if statement_id is None:
                 continue
             try:
-                _check_statement(case, item, used)
+                row[-1] = _own_statement(case, item, statement_id, found.used)
             except CustodyError as error:
-                raise Fault(error, chain.place(number)) from error
-            used[statement_id] = Place(chain=chain.name, seq=item.seq)
-    idle = sorted(case.statements.keys() - used.keys())
-    if idle:
-        stray = StatementTwice(f"statement {idle[0]} belongs to no entry here")
-        raise Fault(stray, statement_place(case, idle[0]))
-    return f"{len(used)} statements"
+                found.fault = found.fault or Fault(error, chain.place(number))
+            found.used.setdefault(statement_id, Place(chain=chain.name, seq=item.seq))
+    return found
 
 
-def _check_statement(case: Case, item: entries.Entry, used: dict[str, Place]) -> None:
-    statement_id = item.statement_id
-    assert statement_id is not None
+def _own_statement(case: Case, item: entries.Entry, statement_id: str, used: dict[str, Place]) -> Statement:
     if statement_id in used:
         raise StatementTwice(f"statement {statement_id} stands under this entry and under {used[statement_id]}")
     found = case.statements.get(statement_id)
     if found is None:
         raise StatementAbsent(f"entry {item.seq} carries statement {statement_id}, which is not here")
     entries.check_statement(item, found)
+    return found
 
 
 def statement_place(case: Case, statement_id: str) -> Place:

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from datetime import UTC, datetime
 from typing import Final
 
+from custody.checklist import chains
 from custody.checklist.case import Case, Chain
 from custody.errors import VerificationError
 from custody.report import Bounds, Fault, NotChecked
@@ -102,8 +103,7 @@ def _check_order(case: Case, chain: Chain) -> None:
 def _check_statements(case: Case, chain: Chain) -> None:
     limit = LODGED_WITHIN_S + case.trust.skew_s
     expires: dict[str, str] = {}
-    for number, item in enumerate(chain.entries):
-        statement = case.statements.get(item.statement_id or "")
+    for number, (item, statement) in enumerate(zip(chain.entries, chains.said(case, chain), strict=True)):
         if statement is None:
             continue
         if statement.kind == "approval":

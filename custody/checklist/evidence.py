@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from custody import manifest, sealing
-from custody.checklist import signing
+from custody.checklist import chains, signing
 from custody.checklist.case import Case, Chain
 from custody.digest import composite
 from custody.errors import CustodyError, VerificationError
@@ -62,8 +62,8 @@ def rules(case: Case) -> str:
     chain = _whole(case)
     registries = signing.replay(case).registries
     exchange = Exchange()
-    for number, item in enumerate(chain.entries):
-        statement, line = case.statements.get(item.statement_id or ""), chain.leaf(item.seq)
+    for number, (item, statement) in enumerate(zip(chain.entries, chains.said(case, chain), strict=True)):
+        line = chain.leaf(item.seq)
         if line is None or (statement is None and item.statement_id is not None):
             raise NotChecked(f"entry {item.seq} lacks its leaf or statement")
         try:
@@ -242,8 +242,7 @@ def sealed_items(case: Case, chain: Chain) -> dict[str, dict[str, Any]]:
 
 def acts(case: Case, chain: Chain) -> Iterator[Act]:
     """The entries whose statement is here."""
-    for number, item in enumerate(chain.entries):
-        statement = case.statements.get(item.statement_id) if item.statement_id is not None else None
+    for number, (item, statement) in enumerate(zip(chain.entries, chains.said(case, chain), strict=True)):
         if statement is not None:
             yield Act(number, item.seq, item.event, statement)
 

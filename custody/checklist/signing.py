@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
+from custody.checklist import chains
 from custody.checklist.case import Case, Chain
-from custody.entry import Entry
 from custody.errors import CustodyError, VerificationError
 from custody.keys import PublicKey
 from custody.registry import Registry
@@ -76,9 +76,7 @@ def registries(case: Case) -> str:
     found = replay(case)
     for fault in found.broken.values():
         raise fault
-    partial = [name for name, chain in case.registries.items() if chain.withheld or not chain.whole]
-    if partial:
-        raise NotChecked(f"registries of {', '.join(partial)} are not whole")
+    _need_whole(case)
     if not found.registries:
         raise NotChecked("the bundle holds no registry")
     return ", ".join(f"{name} ({registry.length} entries)" for name, registry in found.registries.items())
@@ -103,6 +101,7 @@ def signers(case: Case) -> str:
     unpinned = [name for name in found.registries if name not in case.trust.authorities]
     if unpinned:
         raise NotChecked(f"the trust file pins no key of {', '.join(unpinned)}")
+    _need_whole(case)
     if found.broken:
         raise NotChecked(f"registries of {', '.join(found.broken)} broke")
     return f"pinned: {', '.join(found.registries)}"
@@ -124,28 +123,33 @@ def signatures(case: Case) -> str:
     return f"{len(jobs)} signatures"
 
 
+def _need_whole(case: Case) -> None:
+    partial = [name for name, chain in case.registries.items() if chain.withheld or not chain.whole]
+    if partial:
+        raise NotChecked(f"registries of {', '.join(partial)} are not whole: a revocation could be missing")
+
+
 def _replay(case: Case) -> Replay:
     found = Replay()
     for authority, chain in case.registries.items():
         registry = found.registries[authority] = Registry(authority)
         for number, item in enumerate(chain.entries):
+            if item.seq != number:
+                break
             try:
                 _replay_entry(case, found, registry, chain, number)
             except CustodyError as error:
                 found.broken[authority] = Fault(error, chain.place(number))
                 break
-            if item.seq != number:
-                break
     if case.exchange is not None:
-        for number, item in enumerate(case.exchange.entries):
-            if item.statement_id is not None:
-                _ask(case, found, case.exchange, number)
+        for number in range(len(case.exchange.entries)):
+            _ask(case, found, case.exchange, number)
     return found
 
 
 def _replay_entry(case: Case, found: Replay, registry: Registry, chain: Chain, number: int) -> None:
     item = chain.entries[number]
-    statement, line = _statement(case, item), chain.leaf(item.seq)
+    statement, line = chains.said(case, chain)[number], chain.leaf(item.seq)
     if statement is None or line is None:
         return
     keys = registry.apply(item, statement, index=line.index, verify=False)
@@ -154,7 +158,7 @@ def _replay_entry(case: Case, found: Replay, registry: Registry, chain: Chain, n
 
 def _ask(case: Case, found: Replay, chain: Chain, number: int) -> None:
     item = chain.entries[number]
-    statement, line = _statement(case, item), chain.leaf(item.seq)
+    statement, line = chains.said(case, chain)[number], chain.leaf(item.seq)
     if statement is None or line is None:
         return
     registry = found.registries.get(statement.authority)
@@ -184,10 +188,6 @@ def _need(
         if record is not None and record.use != "encryption":
             by_id[key_id] = record.verifier()
     found.needed += [Needed(key, statement, chain, number) for key_id, key in by_id.items() if key_id in signed]
-
-
-def _statement(case: Case, item: Entry) -> Statement | None:
-    return case.statements.get(item.statement_id) if item.statement_id is not None else None
 
 
 _Job = tuple[str, bytes, bytes, bytes]

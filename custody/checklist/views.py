@@ -1,12 +1,12 @@
 """Checks against other views of the log: what its reader holds, what signers saw, what might follow or be missing."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from custody import leaf, merkle, packing, tail
 from custody.bundle import open_bundle
-from custody.checklist import proving
+from custody.checklist import chains, proving
 from custody.checklist.case import Case, Chain
 from custody.checklist.mirror import Walked, walk
 from custody.checkpoint_text import Checkpoint
@@ -44,12 +44,17 @@ class ExportMissing(VerificationError):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A size and root that somebody says is the log's; `what` says who, `place` where."""
+    """A size and root that somebody says is the log's; `what` says who, `place` where.
+
+    A signer's view is `newest` if it saw no larger tree: those must be comparable, older ones follow from them.
+    """
 
     size: int
     root: bytes
     what: str
     place: Place | None = None
+    signer: tuple[str, str | None] | None = None
+    newest: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,8 @@ class Older:
 def consistency(case: Case) -> str:
     """Every other view of the log that can be compared with the checkpoint is of the same history."""
     checkpoint = case.need_checkpoint()
-    if case.inclusion is not None:
-        _check_seen_sizes(case)
+    case.need_statements()
+    _check_seen_sizes(case)
     older = _older(case)
     views = [*_held(case), *([older.view] if older else []), *_seen(case)]
     inner = [
@@ -93,12 +98,12 @@ def consistency(case: Case) -> str:
 
 
 def _conclude(views: list[View], unknown: list[View], walked: Walked | None) -> str:
-    missing = [view for view in unknown if view in views]
+    missing = [view for view in unknown if view in views and view.newest]
     if missing:
         raise NotChecked(f"no proof at hand for {'; '.join(view.what for view in missing[:5])} (of {len(views)} views)")
     if not views and walked is None:
         raise NotChecked("nothing to compare with: no checkpoint is held and no signer says what it saw")
-    return "; ".join([*(view.what for view in views[:5]), *(["the mirror"] if walked else [])])
+    return "; ".join([*(view.what for view in views if view.newest), *(["the mirror"] if walked else [])])
 
 
 def completeness(case: Case) -> str:
@@ -174,25 +179,27 @@ def _held(case: Case) -> Iterator[View]:
 
 
 def _seen(case: Case) -> list[View]:
-    """The newest `seen` of each signer."""
-    newest: dict[tuple[str, str | None], View] = {}
+    """Every `seen` of every signer, a size and root once; `newest` marks what must be comparable."""
+    newest: dict[tuple[str, str | None], int] = {}
+    found: dict[tuple[int, str], View] = {}
     for chain in case.chains.values():
-        for item in chain.entries:
-            statement = case.statements.get(item.statement_id or "")
+        for item, statement in zip(chain.entries, chains.said(case, chain), strict=True):
             if statement is None or "seen" not in statement.payload:
                 continue
             seen, signer = statement.payload["seen"], (statement.authority, statement.principal)
-            if signer not in newest or newest[signer].size < seen["size"]:
-                place = Place(chain=chain.name, seq=item.seq)
-                what = f"what {statement.authority} saw at {seen['size']}"
-                newest[signer] = View(seen["size"], bytes.fromhex(seen["root"]), what, place)
-    return list(newest.values())
+            newest[signer] = max(newest.get(signer, 0), seen["size"])
+            place = Place(chain=chain.name, seq=item.seq)
+            what = f"what {statement.authority} saw at {seen['size']}"
+            found.setdefault(
+                (seen["size"], seen["root"]), View(seen["size"], bytes.fromhex(seen["root"]), what, place, signer)
+            )
+    return [replace(view, newest=view.signer is None or newest[view.signer] == view.size) for view in found.values()]
 
 
 def _check_seen_sizes(case: Case) -> None:
     for chain in case.chains.values():
-        for number, item in enumerate(chain.entries):
-            statement, line = case.statements.get(item.statement_id or ""), chain.leaf(item.seq)
+        for number, (item, statement) in enumerate(zip(chain.entries, chains.said(case, chain), strict=True)):
+            line = chain.leaf(item.seq)
             if statement is None or line is None or "seen" not in statement.payload:
                 continue
             if statement.payload["seen"]["size"] > line.index:
