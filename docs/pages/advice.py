@@ -23,6 +23,7 @@ REFUSAL = (
 )
 STORE = "Inside the service only; a caller sees one of the refusals above, the operator sees these in the log."
 CLIENT = "Raised by the SDK and the command line. `hint` says what to do where something can be done."
+HTTP = "Told by the outermost layer: of methods, media types, headers, and of faults of our own."
 
 _AGAIN = "get the file again and compare its digest with the sender's"
 _REPORT = "report it with the file; this is a fault of the program that wrote it"
@@ -87,7 +88,7 @@ BY_CODE = {
     "app:certificate-malformed": _OPERATOR,
     "app:token-key-malformed": _OPERATOR,
     "app:private-file-exposed": "`chmod 600` the file, and consider who could read it until now",
-    "app:invalid-scope": "ask for no scope: roles come from the registry",
+    "app:invalid-scope": "ask for roles that the registry grants this principal, or for none",
     "app:token-refused": "ask for a new token; the service's log says which check refused this one",
     "app:token-expired": "ask for a new token",
     # refusals of the service
@@ -113,6 +114,12 @@ BY_CODE = {
     "app:database-down": _LATER,
     "app:store-down": _LATER,
     "app:store-full": "tell the operator, who makes room; go on where the upload stopped",
+    # told by HTTP alone
+    "http:internal": "nothing to mend on your side: tell the operator the time of the request; repeat it later",
+    "http:media-type": "send the media type that the interface names",
+    "http:method-not-allowed": "use a method that the interface has at this place",
+    "http:range-refused": "ask for one range inside the body",
+    "http:tus-version": "send `Tus-Resumable: 1.0.0`",
     # stores
     "storage:store-error": "see the more particular errors below",
     "storage:store-full": "make room: nothing was kept of the write that failed",

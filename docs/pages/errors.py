@@ -1,6 +1,6 @@
 """docs/errors.md: every code, what it means, what to do about it.
 
-Meanings are the first lines of the docstrings. Statuses of refusals come from the table in docs/spec/api.md, exit
+Meanings are the first lines of the docstrings. Statuses of refusals come from the table in `app.api.problems`, exit
 codes from the client. What to do is said here: for a code where there is something particular to say, else for its branch.
 """
 
@@ -16,6 +16,7 @@ import app
 import custody
 import rogatory
 import storage
+from app.api.problems import TABLE
 from app.errors import Refusal
 from custody.errors import CustodyError, FormatError, UnsupportedError, VerificationError
 from docs.pages import advice
@@ -68,6 +69,9 @@ def page() -> str:
         parts.append(f"\n## {title}\n\n{text}\n\n| code | raised as | meaning | what to do | exit | HTTP |\n")
         parts.append("| --- | --- | --- | --- | --- | --- |\n")
         parts.extend(_row(error) for error in sorted(chosen, key=lambda error: (error.code, error.__qualname__)))
+    parts.append(f"\n## Problems that only HTTP has\n\n{advice.HTTP}\n\n| code | meaning | what to do | exit | HTTP |\n")
+    parts.append("| --- | --- | --- | --- | --- |\n")
+    parts.extend(_http_row(code) for code in sorted(of_http_alone()))
     return "".join(parts)
 
 
@@ -92,10 +96,20 @@ def meaning(error: type[Exception]) -> str:
 
 
 def statuses() -> dict[str, int]:
-    """Code → HTTP status, from the table *Problems* of the interface's specification."""
+    """Code → HTTP status, from the one table of the service."""
+    return {code: row.status for code, row in TABLE.items()}
+
+
+def specified_statuses() -> dict[str, int]:
+    """The same, from the table *Problems* of the interface's specification."""
     text = (ROOT / "docs/spec/api.md").read_text("utf-8").split("## Problems")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`[^|]+`) \| (\d{3}) \|", text, re.MULTILINE)
     return {code: int(status) for codes, status in rows for code in re.findall(r"`([a-z-]+)`", codes)}
+
+
+def of_http_alone() -> set[str]:
+    """Codes of problem documents that no class below HTTP names."""
+    return TABLE.keys() - {error.code for error in classes() if has_own_code(error)}
 
 
 def _sections() -> Iterator[tuple[str, str, list[Any]]]:
@@ -120,6 +134,12 @@ def _row(error: Any) -> str:
     status = statuses().get(error.code) if issubclass(error, (Refusal, VerificationError)) else None
     cells = (code, raised, meaning(error), _advice(error), str(_exit(error, status) or "–"), str(status or "–"))
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def _http_row(code: str) -> str:
+    row = TABLE[code]
+    exit_code = client.from_problem(row.status, {"code": code}, {}).exit_code
+    return f"| `{code}` | {row.title} | {advice.BY_CODE[f'http:{code}']} | {exit_code} | {row.status} |\n"
 
 
 def _advice(error: Any) -> str:

@@ -1,8 +1,11 @@
 """What the documentation says is what the code is."""
 
 import re
+import shlex
 
 import pytest
+from rogatory.cli import parser
+from rogatory.cli.table import SECTIONS
 
 from custody.events import EVENTS
 from docs import generate
@@ -66,12 +69,11 @@ def test_no_advice_is_for_a_code_that_is_gone():
     named = {
         f"{error.__module__.split('.')[0]}:{error.code}" for error in errors.classes() if errors.has_own_code(error)
     }
-    assert set(advice.BY_CODE) - named == set()
+    assert set(advice.BY_CODE) - named - {f"http:{code}" for code in errors.of_http_alone()} == set()
 
 
-def test_every_problem_of_the_interface_is_an_error_of_the_service():
-    codes = {error.code for error in errors.classes() if error.__module__.split(".")[0] == "app"}
-    assert set(errors.statuses()) - codes == set()
+def test_the_specification_and_the_service_agree_about_problems():
+    assert errors.specified_statuses() == errors.statuses()
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
@@ -109,3 +111,27 @@ def test_every_page_is_reached_from_the_index():
             if path.is_file():
                 waiting.append(path)
     assert set(ROOT.glob("docs/**/*.md")) - reached == set()
+
+
+def typed(*programs):
+    """Lines of shell blocks that run one of these programs: page, words."""
+    for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/guide/*.md"))]:
+        for block in re.findall(r"^```sh\n(.*?)^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(re.split(r"[|<>]", line)[0], comments=True)
+                if words and words[0].rpartition("/")[2] in programs:
+                    yield path.relative_to(ROOT).as_posix(), words
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), [*typed("rogatory")], ids=lambda value: " ".join(value) if type(value) is list else ""
+)
+def test_a_command_in_a_guide_is_one_the_program_understands(page, words):
+    parser.parse(words[1:], SECTIONS)
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), [*typed("make")], ids=lambda value: " ".join(value) if type(value) is list else ""
+)
+def test_a_target_in_a_guide_can_be_made(page, words):
+    assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
