@@ -1,0 +1,30 @@
+"""All commands, in the order in which one meets them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from rogatory.cli import (
+    completion,
+    doctor,
+    enrolment,
+    exchange,
+    keys,
+    log,
+    packages,
+    profiles,
+    receive,
+    send,
+    sheet,
+    trust,
+    verify,
+    version,
+)
+from rogatory.cli.command import Command
+
+SECTIONS: Final[Mapping[str, Sequence[Command]]] = {
+    "set up": (*profiles.COMMANDS, *trust.COMMANDS, *keys.COMMANDS, *enrolment.COMMANDS, *doctor.COMMANDS),
+    "hand over": (*exchange.COMMANDS, *send.COMMANDS),
+    "receive": (*receive.COMMANDS, *packages.COMMANDS),
+    "prove": (*log.COMMANDS, *verify.COMMANDS, *sheet.COMMANDS),
+    "beside": (*completion.COMMANDS, *version.COMMANDS),
+}

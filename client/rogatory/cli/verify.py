@@ -1,0 +1,115 @@
+"""`verify`: checking a bundle or an export, with nothing but a trust file.
+
+Touches no network, no profile, no key: whoever has the file, a trust file and this program can run it.
+"""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rogatory.cli.command import Command, Outcome, flag, option, positional
+from rogatory.cli.tui import Terminal
+
+if TYPE_CHECKING:
+    from custody.report import Report
+    from custody.trust import Trust
+
+
+def verify(args: Namespace, terminal: Terminal) -> Outcome:
+    """Check a bundle and print the report."""
+    import json
+
+    report = check(args)
+    if args.trust is None:
+        terminal.note("no trust file was given, so nobody is believed: --trust FILE")
+    text = report.text().rstrip("\n")
+    last = text.rpartition("\n")[2]
+    text = text[: -len(last)] + terminal.paint(last, "green" if report.verified else "red")
+    return Outcome(json.loads(report.to_json()), text, report.exit_code)
+
+
+def check(args: Namespace) -> "Report":
+    """The report on the bundle that the arguments name.
+
+    Raises:
+        OSError: A path cannot be read.
+        FormatError: The trust file cannot be understood.
+    """
+    from custody.verify import verify_bundle
+
+    return verify_bundle(
+        _there(args.bundle),
+        _trust(args.trust),
+        items=_there(args.items),
+        mirror=_there(args.mirror),
+        since=_there(args.since),
+        allow_withheld=args.allow_withheld,
+    )
+
+
+def _trust(path: Path | None) -> "Trust | None":
+    from custody.trust import Trust
+
+    return Trust.parse(path.read_bytes()) if path is not None else None
+
+
+def _there(path: Path | None) -> Any:
+    """A path that exists; a check must not be skipped because its directory was misspelt."""
+    if path is not None:
+        path.stat()
+    return path
+
+
+TRUST = option(
+    "--trust",
+    about="the trust file: whom to believe. Without it everything is compared, nobody is believed, nothing is verified",
+    metavar="FILE",
+    type=Path,
+    completes="file",
+)
+CHECKING = (
+    TRUST,
+    option(
+        "--items",
+        about="directory with received items (age files `<item>.age` or bodies), to be compared with the manifest",
+        metavar="DIR",
+        type=Path,
+        completes="directory",
+    ),
+    option(
+        "--mirror",
+        about="directory of `log mirror`, from which labels, tails and roots are recomputed",
+        metavar="DIR",
+        type=Path,
+        completes="directory",
+    ),
+    option(
+        "--since",
+        about="an older or newer bundle or checkpoint of the same log; shows a rollback or a split view",
+        metavar="FILE",
+        type=Path,
+        completes="file",
+    ),
+    flag("--allow-withheld", about="entries that are proven but not disclosed do not make it incomplete"),
+)
+COMMANDS = (
+    Command(
+        "verify",
+        "check a bundle or export offline, and print what holds and what was not checked",
+        verify,
+        (positional("bundle", "a bundle or export", metavar="BUNDLE", type=Path, completes="file"), *CHECKING),
+        about="Works without network, without a profile, without the service: the trust file decides whom to believe, "
+        "everything else is checked.\n\n"
+        "Each check ends as PASS, FAIL or NOT CHECKED with the reason. The word verified and exit code 0 "
+        "appear only if "
+        "every check that the trust file demands is PASS. Otherwise the first that applies: 3 malformed, 24 "
+        "unsupported, "
+        "20 tampered, 25 rollback, 22 signer or quorum, 23 time, 21 incomplete.",
+        examples=(
+            "rogatory verify bundle.zip --trust trust.json",
+            "rogatory verify bundle.zip --trust trust.json --items received/ --mirror log-mirror/",
+            "rogatory verify bundle.zip --trust trust.json --json",
+        ),
+        then="rogatory sheet BUNDLE -o sheet.html --trust FILE prints it for the file of the case.",
+    ),
+)
