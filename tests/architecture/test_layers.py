@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = {"custody": "custody", "storage": "storage", "app": "app", "client": "client/rogatory"}
+WHEELS = {"rogatory-custody": "custody"}
 MODULE_LINES = 400
 FUNCTION_LINES = 40
 OUTSIDE = {
@@ -58,6 +60,28 @@ def test_the_contracts_between_the_layers_are_kept():
 
 def test_only_the_token_gate_imports_jose():
     assert importers("jose", *PLACES) == {"app/auth/tokens.py"}
+
+
+@pytest.mark.parametrize("room", ["services", "db", "auth", "jobs"])
+def test_below_the_interface_nothing_knows_http(room):
+    below = {
+        name for name in importers("fastapi", "app") | importers("starlette", "app") if name.startswith(f"app/{room}/")
+    }
+    assert below == set()
+
+
+@pytest.mark.parametrize("name", ["custody", "client"])
+def test_a_wheel_holds_every_package_and_needs_what_it_imports(name):
+    root = ROOT / PLACES[name]
+    described = tomllib.loads((ROOT / name / "pyproject.toml").read_text("utf-8"))
+    packages = described["tool"]["setuptools"]["packages"]
+    if isinstance(packages, list):
+        found = {".".join((root.name, *path.parent.relative_to(root).parts)) for path in root.rglob("__init__.py")}
+        assert set(packages) == found
+    needed = {re.split(r"[^A-Za-z0-9-]", each)[0] for each in described["project"]["dependencies"]}
+    used = {each.split(".")[0] for path in modules(name) for each in imports(path)}
+    foreign = used - set(sys.stdlib_module_names) - {root.name}
+    assert foreign <= {WHEELS.get(each, each) for each in needed}
 
 
 def test_only_the_settings_of_the_service_read_the_environment():
