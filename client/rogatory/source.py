@@ -142,8 +142,10 @@ class TarSource:
             head = tar.header(member)
             held.append(head)
             place += len(head)
-            if member.type != "file":
+            if member.type == "symlink":
                 _check_still(path, fingerprint, member)
+            elif member.type == "directory":
+                pass  # looked at again when its files were read, so that a changed file is what is named
             else:
                 digester = Digester()
                 for piece in _read(path, fingerprint, member.size, follow=False):
@@ -158,6 +160,9 @@ class TarSource:
             if len(held) > 256:
                 yield b"".join(held)
                 held.clear()
+        for member, path, fingerprint in self._members:
+            if member.type == "directory":
+                _check_still(path, fingerprint, member)
         yield b"".join([*held, tar.END])
 
     def lines(self, item: str) -> list[Line]:
@@ -339,7 +344,8 @@ def _check_still(path: bytes, expected: _Print, member: tar.Member) -> None:
     found = _Print.of(status)
     same = (found.inode, found.mtime_ns) == (expected.inode, expected.mtime_ns)
     if not same or (member.type == "symlink" and target != member.target):
-        raise SourceChanged(f"{shown(path)} changed during the send")
+        what = "has other files than when the send began" if member.type == "directory" else "changed during the send"
+        raise SourceChanged(f"{shown(path)} {what}")
 
 
 def _line(path: bytes, kind: str, digests: Digests, extents: list[tuple[str, int, int]], mtime: str | None) -> Line:
