@@ -145,11 +145,12 @@ class Settings:
         ),
     )
     origin: str = field(
-        default="localhost/log",
+        default=_DERIVED,
         metadata=_about(
             _text,
             "Origin of the log: its name in every entry and checkpoint, and the URL of its tiles without `https://`. "
-            "Never changes once the log has begun.",
+            "Fixed when the state is made and kept there; it never changes once the log has begun.",
+            shown="host and port of the public URL, and `/log`",
         ),
     )
     public_url: str = field(
@@ -233,6 +234,7 @@ class Settings:
         self._set("state", self.state.absolute())
         self._set("store", (self.store or self.state / "store").absolute())
         self._set("database", self.database or f"sqlite:///{self.state / 'rogatory.db'}")
+        self._set("origin", self.origin or "")
         self._set("public_url", self.public_url or f"https://localhost:{self.port}")
         _check(self)
 
@@ -332,7 +334,12 @@ def _check(settings: Settings) -> None:
 def _check_addresses(settings: Settings) -> None:
     schemes = ("sqlite:///", "postgresql://", "postgresql+")
     _demand(settings.database.startswith(schemes), "database", _HIDDEN, "sqlite:///… or postgresql…://…")
-    _demand(bool(_ORIGIN.match(settings.origin)), "origin", settings.origin, "a name such as evidence.example.org/log")
+    _demand(
+        not settings.origin or bool(_ORIGIN.match(settings.origin)),
+        "origin",
+        settings.origin,
+        "a name such as evidence.example.org/log",
+    )
     _demand(0 < settings.port <= 65_535, "port", settings.port, "1 to 65535")
     _demand(bool(settings.hostnames), "hostnames", _ABSENT, "at least one name")
     match = re.fullmatch(rf"https://({_HOST}|\[[0-9a-f:.]+\](:[0-9]{{1,5}})?)", settings.public_url)

@@ -4,16 +4,82 @@ Admission is the operator's word (`policy.changed` on the service's chain), afte
 way; what the authority is, it says itself, in its registry's first entry. Verifiers rely on neither but on their pins.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import select
+
 from app.db import ledger
-from app.db.log_models import ChainKind
-from app.db.models import Authority, RegisteredKey
+from app.db.log_models import Chain, ChainKind, LedgerRow
+from app.db.models import Authority
 from app.db.unit_of_work import UnitOfWork
-from app.errors import BadInput, StateConflict
+from app.errors import BadInput, StateConflict, StatementRefused
+from app.services import registries, statements
+from app.services.runtime import Runtime
+from custody import entry as entries
 from custody import leaf
 from custody.entry import Entry
+from custody.errors import CustodyError
+from custody.keys import KeyRecord, fingerprint
 from custody.statement import Statement
+
+
+@dataclass(frozen=True)
+class Application:
+    """What an enrolment file asks for. Nothing of it is verified but its shape.
+
+    Attributes:
+        statement: The first statement of the authority's registry.
+        keys: Its first keys.
+        fingerprint: Of its (first) authority key, 64 hex digits.
+    """
+
+    statement: Statement
+    keys: tuple[KeyRecord, ...]
+    fingerprint: str
+
+    @property
+    def authority(self) -> str:
+        """Id that is asked for."""
+        return self.statement.authority
+
+    @property
+    def name(self) -> str:
+        """Name of the authority."""
+        return str(self.statement.payload["name"])
+
+    @property
+    def country(self) -> str:
+        """Two letters."""
+        return str(self.statement.payload["country"])
+
+    @property
+    def spelt(self) -> str:
+        """The fingerprint in groups of four, to read aloud."""
+        return fingerprint(self.fingerprint)
+
+
+def read(envelope: str, runtime: Runtime) -> Application:
+    """Read an enrolment file: the exact envelope of the statement authority.enrolled.
+
+    Raises:
+        StatementRefused: Not such a statement, or made for another log.
+    """
+    said = statements.read(envelope)
+    payload = said.payload
+    if said.kind != "enrolment" or not {"name", "country", "recovery", "sign_with"} <= payload.keys():
+        raise StatementRefused("the file is no authority's first enrolment")
+    handle = leaf.registry_handle(runtime.origin, said.authority).hex()
+    if payload["log"] != runtime.origin or payload["chain"] != handle:
+        raise StatementRefused(
+            f"the enrolment is made for log {payload['log']}, this one is {runtime.origin}",
+            hint="the authority makes it anew with this service's origin",
+        )
+    try:
+        keys = tuple(KeyRecord.parse(fields) for fields in payload["keys"])
+    except CustodyError as error:
+        raise StatementRefused(f"a key of the enrolment: {error}") from error
+    return Application(said, keys, _first_key(said))
 
 
 def start_log(uow: UnitOfWork, *, keys: list[str], origin: str, at: datetime) -> Entry:
@@ -66,7 +132,7 @@ def admit(uow: UnitOfWork, statement: Statement, *, origin: str, at: datetime) -
             Authority(id=authority, name=payload["name"], country=payload["country"], handle=chain, admitted_at=at)
         )
         session.flush()
-        _register(uow, statement)
+        registries.register_keys(session, statement)
         ledger.append(
             session,
             chain=leaf.registry_handle(origin, leaf.SERVICE).hex(),
@@ -74,19 +140,29 @@ def admit(uow: UnitOfWork, statement: Statement, *, origin: str, at: datetime) -
             at=at,
             origin=origin,
             subject={"authority": authority},
-            noted={"what": "authority.admitted", "fingerprint": statement.id},
+            noted={"what": "authority.admitted", "fingerprint": _first_key(statement)},
         )
         uow.commit()
     return entry
 
 
-def _register(uow: UnitOfWork, statement: Statement) -> None:
-    for fields in statement.payload["keys"]:
-        if uow.session.get(RegisteredKey, fields["id"]) is not None:
-            raise StateConflict(
-                f"key {fields['id']} is registered already, expected one holder and one use of each key"
-            )
-        uow.session.add(
-            RegisteredKey(id=fields["id"], authority=statement.authority, holder=fields["holder"], use=fields["use"])
-        )
-    uow.session.flush()
+def admitted(statement: Statement, runtime: Runtime) -> Entry | None:
+    """The entry of an enrolment that was admitted before."""
+    with runtime.reading() as session:
+        body = session.scalar(select(LedgerRow.body).where(LedgerRow.statement_id == statement.id))
+    return entries.parse(body) if body is not None else None
+
+
+def is_begun(runtime: Runtime) -> bool:
+    """Whether the log has its first entry."""
+    with runtime.reading() as session:
+        return session.get(Chain, leaf.registry_handle(runtime.origin, leaf.SERVICE).hex()) is not None
+
+
+def _first_key(statement: Statement) -> str:
+    """Id of the first authority key, which is what fingerprints are compared of."""
+    keys: list[dict[str, str]] = statement.payload["keys"]
+    found = next((key["id"] for key in keys if key["use"] == "authority"), None)
+    if found is None:
+        raise StatementRefused("the enrolment names no authority key")
+    return found

@@ -28,7 +28,7 @@ def test_an_empty_environment_gives_a_whole_configuration(tmp_path, monkeypatch)
     assert found.state == tmp_path / "var"
     assert found.store == tmp_path / "var" / "store"
     assert found.database == f"sqlite:///{tmp_path}/var/rogatory.db"
-    assert (found.public_url, found.origin, found.tls) == ("https://localhost:8443", "localhost/log", Tls.AUTO)
+    assert (found.public_url, found.origin, found.tls) == ("https://localhost:8443", "", Tls.AUTO)
     assert not list(tmp_path.iterdir())
 
 

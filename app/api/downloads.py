@@ -1,0 +1,121 @@
+"""Reading bodies by a handle: single ranges, digests, and the released header in front if it is asked for."""
+
+import base64
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from app.api.answers import recorded
+from app.api.deps import CallerDep, Id, Once, RuntimeDep
+from app.api.models import Recorded, RecordOut
+from app.api.problems import Refused, documented
+from app.services import downloads
+from app.services.downloads import Content, Read
+from app.services.runtime import Runtime
+
+router = APIRouter(prefix="/v1/downloads", tags=["downloads"])
+
+_RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,16})-([0-9]{1,16})?|-([0-9]{1,16}))\Z", re.ASCII)
+_READ = documented(
+    "token-refused",
+    "token-expired",
+    "not-found",
+    "not-entitled",
+    "gone",
+    "state-conflict",
+    "range-refused",
+    "store-down",
+)
+_BYTES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"application/octet-stream": {}}},
+    206: {"content": {"application/octet-stream": {}}},
+}
+
+
+@dataclass(frozen=True)
+class Span:
+    """What of the content is sent; `partial` if the request named it."""
+
+    start: int
+    length: int
+    partial: bool
+
+
+@router.api_route(
+    "/{download}/items/{item}", methods=["GET", "HEAD"], response_class=Response, responses={**_BYTES, **_READ}
+)
+async def read(
+    download: Id,
+    item: Id,
+    caller: CallerDep,
+    runtime: RuntimeDep,
+    header: Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$", description="Header to stand in front")] = None,
+    wanted: Annotated[str | None, Header(alias="Range")] = None,
+    if_range: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The stored body of an item, or header and body: a plain age file."""
+    command = Read(download=download, item=item, header=header, caller=caller, at=runtime.now())
+    found = await run_in_threadpool(downloads.content, command, runtime)
+    tag = f'"{found.sha256}"' if not found.header else f'"{found.sha256}.{found.header_sha256}"'
+    span = _span(wanted if if_range in (None, tag) else None, found.size)
+    headers = {
+        "ETag": tag,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "no-store, no-transform",
+        "Content-Length": str(span.length),
+    }
+    if not found.header:
+        headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(found.sha256)).decode()}:"
+    if span.partial:
+        headers["Content-Range"] = f"bytes {span.start}-{span.start + span.length - 1}/{found.size}"
+    pieces = _sent(found, span, runtime)
+    return StreamingResponse(pieces, 206 if span.partial else 200, headers, media_type="application/octet-stream")
+
+
+@router.post(
+    "/{download}/close",
+    status_code=201,
+    responses=documented("token-refused", "token-expired", "not-found", "not-entitled", "gone", "not-yet-published"),
+    dependencies=[Once],
+)
+def close(download: Id, caller: CallerDep, runtime: RuntimeDep, response: Response) -> Recorded:
+    """Be done with a handle; how many bytes went out goes on record."""
+    lodged = downloads.close(download, caller, runtime.now(), runtime)
+    recorded(response, lodged)
+    return Recorded(record=RecordOut.of(lodged.record))
+
+
+def _span(wanted: str | None, size: int) -> Span:
+    """The range asked for; the whole where none is, or more than one."""
+    match = _RANGE.match(wanted.replace(" ", "")) if wanted else None
+    if match is None:
+        return Span(0, size, partial=False)
+    first, last, suffix = match.groups()
+    start = max(0, size - int(suffix)) if suffix is not None else int(first)
+    end = size - 1 if last is None else min(int(last), size - 1)
+    if start >= size or (last is not None and int(last) < start) or suffix == "0":
+        raise Refused(
+            "range-refused", f"the range lies outside of {size} bytes", headers={"Content-Range": f"bytes */{size}"}
+        )
+    return Span(start, end - start + 1, partial=True)
+
+
+async def _sent(found: Content, span: Span, runtime: Runtime) -> AsyncIterator[bytes]:
+    """The bytes, counted as they go out, whether or not the other side stays to the end."""
+    sent = 0
+    pieces = downloads.chunks(found, span.start, span.length, runtime)
+    try:
+        while piece := await run_in_threadpool(_next, pieces):
+            yield piece
+            sent += len(piece)
+    finally:
+        await run_in_threadpool(downloads.count, found.download, sent, runtime)
+
+
+def _next(pieces: Iterator[bytes]) -> bytes:
+    return next(pieces, b"")

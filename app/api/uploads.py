@@ -1,0 +1,212 @@
+"""tus 1.0: creation, checksum, expiration and termination, onto the part grid.
+
+A PATCH is read as it comes and written by worker threads, one buffer filling while the other is written; memory does
+not grow with the body. What a broken PATCH had brought is kept. `Upload-Metadata` is dropped unread: clients put file
+names into it by habit.
+"""
+
+import asyncio
+import base64
+import binascii
+import re
+from email.utils import format_datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from app.api.deps import CallerDep, Id, RuntimeDep
+from app.api.problems import Refused, documented
+from app.errors import BadRequest, TooLarge
+from app.services import uploads
+from app.services.intake import Checksum, Intake
+from app.services.runtime import Runtime
+from app.services.uploads import Place
+
+VERSION: Final = "1.0.0"
+EXTENSIONS: Final = "creation,checksum,expiration,termination"
+ALGORITHMS: Final = {"sha256": 32, "sha1": 20}
+CONTENT_TYPE: Final = "application/offset+octet-stream"
+_NUMBER: Final = re.compile(r"(?:0|[1-9][0-9]{0,15})\Z", re.ASCII)
+_TUS: Final = {"Tus-Resumable": VERSION, "Cache-Control": "no-store"}
+
+router = APIRouter(prefix="/v1", tags=["uploads"])
+
+
+def tus(tus_resumable: Annotated[str | None, Header(description="1.0.0")] = None) -> None:
+    """Every request says which tus it speaks."""
+    if tus_resumable != VERSION:
+        raise Refused(
+            "tus-version", f"Tus-Resumable is not {VERSION}", headers={"Tus-Version": VERSION, "Tus-Resumable": VERSION}
+        )
+
+
+Tus = Depends(tus)
+_SENT = documented(
+    "token-refused", "token-expired", "not-found", "not-entitled", "state-conflict", "gone", "tus-version", "too-large",
+    "store-down", "store-full", "overloaded",
+)  # fmt: skip
+_PATCHED = documented(
+    "token-refused", "token-expired", "not-found", "not-entitled", "state-conflict", "gone", "tus-version", "too-large",
+    "store-down", "store-full", "overloaded", "offset-mismatch", "upload-superseded", "checksum-mismatch", "media-type",
+)  # fmt: skip
+_BODY = {"requestBody": {"content": {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+@router.options("/uploads/{upload}", status_code=204, responses=documented())
+@router.options("/packages/{package}/items/{item}/uploads", status_code=204, responses=documented())
+def options(runtime: RuntimeDep) -> Response:
+    """What of tus is spoken here."""
+    return Response(
+        status_code=204,
+        headers={
+            "Tus-Resumable": VERSION,
+            "Tus-Version": VERSION,
+            "Tus-Extension": EXTENSIONS,
+            "Tus-Max-Size": str(runtime.settings.max_item_size),
+            "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
+        },
+    )
+
+
+@router.post(
+    "/packages/{package}/items/{item}/uploads", status_code=201, responses=_SENT, dependencies=[Tus],
+    response_class=Response,
+)  # fmt: skip
+def create(
+    package: Id,
+    item: Id,
+    caller: CallerDep,
+    runtime: RuntimeDep,
+    upload_length: Annotated[str | None, Header(description="Bytes of the body")] = None,
+    part_size: Annotated[int | None, Query(ge=1, description="Grid; by default the smallest allowed")] = None,
+) -> Response:
+    """Begin to upload the body of an item, or find the upload that is open for it."""
+    command = uploads.Create(
+        package=package,
+        item=item,
+        length=_number("Upload-Length", upload_length),
+        part_size=part_size,
+        caller=caller,
+        at=runtime.now(),
+    )
+    place, fresh = uploads.create(command, runtime)
+    headers = {"Location": f"/v1/uploads/{place.id}", **_where(place)}
+    return Response(status_code=201 if fresh else 200, headers=headers)
+
+
+@router.head("/uploads/{upload}", responses=_SENT, dependencies=[Tus], response_class=Response)
+def see(upload: Id, caller: CallerDep, runtime: RuntimeDep) -> Response:
+    """Where an upload stands; what it says is durable."""
+    place = uploads.see(upload, caller, runtime.now(), runtime)
+    return Response(headers={"Upload-Length": str(place.length), **_where(place)})
+
+
+@router.patch(
+    "/uploads/{upload}", status_code=204, responses=_PATCHED, dependencies=[Tus], openapi_extra=_BODY,
+    response_class=Response,
+)  # fmt: skip
+async def send(
+    upload: Id,
+    request: Request,
+    caller: CallerDep,
+    runtime: RuntimeDep,
+    upload_offset: Annotated[str | None, Header(description="Where the bytes begin")] = None,
+    upload_checksum: Annotated[str | None, Header(description="Algorithm and base64 digest of this request")] = None,
+) -> Response:
+    """Send the next bytes of a body; the answer's offset is durable."""
+    if request.headers.get("content-type", "").lower() != CONTENT_TYPE:
+        raise Refused("media-type", f"the body's type is another, expected {CONTENT_TYPE}")
+    offset, checksum = _number("Upload-Offset", upload_offset), _checksum(upload_checksum)
+    place = await run_in_threadpool(uploads.take_over, upload, offset, caller, runtime.now(), runtime)
+    if place.parts is not None:
+        return Response(status_code=204, headers=_where(place))
+    _check_length(request, place)
+    intake = await run_in_threadpool(Intake, runtime, place, checksum)
+    try:
+        await _drain(request, intake)
+        await run_in_threadpool(intake.end)
+    finally:
+        intake.leave()
+    return Response(status_code=204, headers=_where(place, offset=intake.offset, parts=intake.composite))
+
+
+@router.delete("/uploads/{upload}", status_code=204, responses=_SENT, dependencies=[Tus], response_class=Response)
+def terminate(upload: Id, caller: CallerDep, runtime: RuntimeDep) -> Response:
+    """End an upload that is not complete; its bytes go."""
+    uploads.terminate(upload, caller, runtime.now(), runtime)
+    return Response(status_code=204, headers=dict(_TUS))
+
+
+async def _drain(request: Request, intake: Intake) -> None:
+    """Move the body into the upload: one buffer fills while a thread keeps the other."""
+    keeping: asyncio.Future[None] | None = None
+    at, chunks, filled = intake.offset, [], 0
+    try:
+        try:
+            async for data in request.stream():
+                rest = data
+                while rest:
+                    room = intake.room(at)
+                    if not room:
+                        raise TooLarge(f"bytes beyond the upload's length of {at}")
+                    piece, rest = rest[: room - filled], rest[room - filled :]
+                    chunks.append(piece)
+                    filled += len(piece)
+                    if filled == room:
+                        await _settled(keeping)
+                        keeping = asyncio.ensure_future(run_in_threadpool(intake.put, chunks))
+                        at, chunks, filled = at + filled, [], 0
+        except ClientDisconnect:
+            await _settled(keeping)
+            if chunks and intake.keeps_fragments:
+                await run_in_threadpool(intake.put, chunks)
+            raise
+        await _settled(keeping)
+        if chunks:
+            await run_in_threadpool(intake.put, chunks)
+    finally:
+        if keeping is not None and not keeping.done():
+            await asyncio.wait([keeping])
+
+
+async def _settled(keeping: asyncio.Future[None] | None) -> None:
+    if keeping is not None:
+        await keeping
+
+
+def _number(name: str, value: str | None) -> int:
+    if value is None or not _NUMBER.match(value):
+        raise BadRequest(f"{name} is no number of bytes")
+    return int(value)
+
+
+def _checksum(value: str | None) -> Checksum | None:
+    if value is None:
+        return None
+    algorithm, space, digest = value.partition(" ")
+    try:
+        expected = base64.b64decode(digest, validate=True)
+    except binascii.Error:
+        expected = b""
+    if not space or ALGORITHMS.get(algorithm) != len(expected):
+        raise BadRequest(f"Upload-Checksum is no digest of {' or '.join(ALGORITHMS)}")
+    return Checksum(algorithm, expected)
+
+
+def _check_length(request: Request, place: Place) -> None:
+    announced = request.headers.get("content-length")
+    if announced is not None and place.offset + _number("Content-Length", announced) > place.length:
+        raise TooLarge(f"{announced} bytes from {place.offset} on, the upload has {place.length}")
+
+
+def _where(place: Place, *, offset: int | None = None, parts: str | None = None) -> dict[str, str]:
+    headers = {
+        **_TUS,
+        "Upload-Offset": str(place.offset if offset is None else offset),
+        "Upload-Expires": format_datetime(place.expires, usegmt=True),
+        "Rogatory-Part-Size": str(place.part_size),
+    }
+    composite = parts or place.parts
+    return headers | ({"Rogatory-Parts": composite} if composite else {})

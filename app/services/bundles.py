@@ -1,0 +1,151 @@
+"""Gathering what proves a chain offline, as of the newest checkpoint, all from one snapshot of the database."""
+
+from collections.abc import Iterable
+from typing import BinaryIO
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.db.log_reader import LogReader
+from app.db.models import Authority, Exchange, Grant, GrantHeader, Item, Package, PutHeader, Release
+from app.db.records import ChainFiles as Gathered
+from app.db.records import chain_files
+from app.errors import NotFound
+from app.services import headers, uploads
+from app.services.runtime import Runtime
+from custody import leaf, statement
+from custody.bundle import BundleContents, ChainFiles, write_bundle
+from custody.packing import LeafLine
+
+
+def write_registry(session: Session, target: BinaryIO, authority: str, *, origin: str) -> None:
+    """One authority's registry, as a bundle of the kind `registry`.
+
+    Raises:
+        NotFound: No such authority, or the newest checkpoint does not cover it yet.
+    """
+    row = session.get(Authority, authority)
+    if row is None:
+        raise NotFound(f"no authority {authority}")
+    log = LogReader(session)
+    gathered = {authority: _gather(session, row.handle)}
+    contents = BundleContents(
+        kind="registry",
+        chain=leaf.registry_handle(origin, authority),
+        checkpoint=log.note,
+        inclusion=log.batch(_indices(gathered.values())),
+        entries=None,
+        registries={name: _chain(log, files) for name, files in gathered.items()},
+        statements=[envelope for files in gathered.values() for envelope in files.statements],
+    )
+    write_bundle(target, contents)
+
+
+def write_exchange(
+    session: Session, target: BinaryIO, chain: str, *, kind: str, authority: str, runtime: Runtime
+) -> None:
+    """An exchange's chain with the registries of all it names, as a bundle or an auditor's export.
+
+    Args:
+        session: A reading session.
+        target: Where to.
+        chain: Handle of the exchange.
+        kind: `exchange` or `export`.
+        authority: For whom; a bundle holds the headers that this authority brought or was handed, no others.
+        runtime: The service.
+    """
+    log = LogReader(session)
+    exchange = _gather(session, chain)
+    registries = _registries(session, exchange)
+    gathered = [exchange, *registries.values()]
+    packages = list(session.scalars(select(Package.id).join(Exchange).where(Exchange.handle == chain)))
+    envelopes = [envelope for files in gathered for envelope in files.statements]
+    contents = BundleContents(
+        kind=kind,
+        chain=bytes.fromhex(chain),
+        checkpoint=log.note,
+        inclusion=log.batch(_indices(gathered)),
+        entries=_chain(log, exchange),
+        registries={name: _chain(log, files) for name, files in registries.items()},
+        statements=envelopes,
+        headers=_headers(session, packages, authority, runtime) if kind == "exchange" else [],
+        parts=_parts(session, packages),
+        consistency=_consistency(log, envelopes),
+    )
+    write_bundle(target, contents)
+
+
+def _gather(session: Session, handle: str) -> Gathered:
+    files = chain_files(session, handle)
+    if not files.leaves:
+        raise NotFound("the newest checkpoint does not cover this chain yet")
+    return files
+
+
+def _chain(log: LogReader, files: Gathered) -> ChainFiles:
+    """The chain with the proof that nothing follows its last entry."""
+    lines = [
+        LeafLine(
+            seq=line["seq"],
+            index=line["index"],
+            hash=bytes.fromhex(line["hash"]),
+            label=bytes.fromhex(line["label"]),
+            salt=bytes.fromhex(line["salt"]),
+        )
+        for line in files.leaves
+    ]
+    last = lines[-1]
+    return ChainFiles(files.entries, lines, log.tail(leaf.next_label(last.salt, last.hash)))
+
+
+def _indices(chains: Iterable[Gathered]) -> list[int]:
+    return sorted(line["index"] for files in chains for line in files.leaves)
+
+
+def _registries(session: Session, exchange: Gathered) -> dict[str, Gathered]:
+    """The registry of every authority that the chain names: signers, parties, auditors, recipients."""
+    names: set[str] = set()
+    for envelope in exchange.statements:
+        payload = statement.parse(envelope).payload
+        detail = payload.get("detail", {})
+        names |= {payload["signer"]["authority"], *detail.get("parties", ()), *detail.get("auditors", ())}
+        names |= {recipient["authority"] for recipient in payload.get("recipients", ())}
+        names |= {payload.get("subject", {}).get("authority", "")}
+    rows = session.scalars(select(Authority).where(Authority.id.in_(names)).order_by(Authority.id))
+    return {row.id: _gather(session, row.handle) for row in rows}
+
+
+def _headers(session: Session, packages: list[str], authority: str, runtime: Runtime) -> list[bytes]:
+    """Headers of grants that this authority brought or was handed: a bundle hands out no other."""
+    brought = select(PutHeader.sha256).where(PutHeader.package_id.in_(packages), PutHeader.authority == authority)
+    handed = (
+        select(GrantHeader.sha256)
+        .join(Release, (Release.grant_id == GrantHeader.grant_id) & (Release.item_id == GrantHeader.item_id))
+        .where(Release.authority == authority)
+    )
+    query = (
+        select(GrantHeader.sha256)
+        .join(Grant, Grant.statement_id == GrantHeader.grant_id)
+        .where(Grant.package_id.in_(packages), Grant.destroyed.is_(False))
+        .where(GrantHeader.sha256.in_(brought) | GrantHeader.sha256.in_(handed))
+        .distinct()
+        .order_by(GrantHeader.sha256)
+    )
+    return [headers.read(runtime, sha256) for sha256 in session.scalars(query)]
+
+
+def _parts(session: Session, packages: list[str]) -> dict[str, bytes]:
+    query = select(Item.package_id, Item.id).where(Item.package_id.in_(packages), Item.role.is_not(None))
+    return {item: uploads.part_digests(session, package, item) for package, item in session.execute(query)}
+
+
+def _consistency(log: LogReader, envelopes: Iterable[bytes]) -> dict[tuple[int, int], list[bytes]]:
+    """For the newest checkpoint that each signer says it saw, that the bundle's own follows from it."""
+    newest: dict[tuple[str, str | None], int] = {}
+    for envelope in envelopes:
+        said = statement.parse(envelope)
+        seen = said.payload.get("seen", {}).get("size", 0)
+        signer = (said.authority, said.principal)
+        newest[signer] = max(newest.get(signer, 0), seen)
+    sizes = {size for size in newest.values() if 0 < size < log.size}
+    return {(size, log.size): log.consistency(size) for size in sorted(sizes)}

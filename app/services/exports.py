@@ -1,0 +1,115 @@
+"""The record of an exchange, for its parties and auditors: page by page, or whole with everything that proves it."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+from sqlalchemy import func, select
+
+from app.auth.policy import Caller
+from app.db import ledger
+from app.db.log_models import LedgerRow, LogLeaf, StatementRow
+from app.errors import BadRequest
+from app.services import access, bundles, statements
+from app.services.exchanges import On
+from app.services.records import Lodged, await_record
+from app.services.runtime import Runtime
+
+MAX_PAGE: Final = 1000
+_SPOOL: Final = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some entries of a chain in order, with their places in the log, and the statements they carry."""
+
+    entries: Sequence[tuple[bytes, int | None]]
+    statements: Sequence[bytes]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Export:
+    """A bundle or export, as a file at its beginning, with the record of the act that asked for it."""
+
+    lodged: Lodged
+    file: BinaryIO
+
+
+def view(exchange: str, cursor: str | None, limit: int, caller: Caller, runtime: Runtime) -> Page:
+    """A page of an exchange's entries; that they were looked at goes on record first.
+
+    A cursor carries how long the chain was at the first page: what the looking itself adds is not paged through.
+
+    Raises:
+        BadRequest: No cursor of ours.
+    """
+    with runtime.acting() as uow:
+        session = uow.session
+        found = access.exchange(session, exchange, caller, "log.view")
+        length = session.scalar(select(func.count()).select_from(LedgerRow).where(LedgerRow.chain == found.chain)) or 0
+        start, end = _span(cursor, length)
+        stop = min(end, start + limit)
+        query = (
+            select(LedgerRow.body, LogLeaf.idx, StatementRow.envelope)
+            .outerjoin(LogLeaf, LogLeaf.ledger_id == LedgerRow.id)
+            .outerjoin(StatementRow, StatementRow.id == LedgerRow.statement_id)
+            .where(LedgerRow.chain == found.chain, LedgerRow.seq >= start, LedgerRow.seq < stop)
+            .order_by(LedgerRow.seq)
+        )
+        rows = session.execute(query).all()
+        ledger.append(
+            session,
+            chain=found.chain,
+            event="log.viewed",
+            at=runtime.now(),
+            origin=runtime.origin,
+            noted={"by": caller.signer(), "entries": len(rows), **caller.noted()},
+        )
+        uow.commit()
+    return Page(
+        entries=[(row.body, row.idx) for row in rows],
+        statements=[row.envelope for row in rows if row.envelope is not None],
+        next=f"{stop}-{end}" if stop < end else None,
+    )
+
+
+def export(command: On, runtime: Runtime) -> Export:
+    """The whole record of an exchange, up to a checkpoint that covers the act that asks for it.
+
+    Raises:
+        StatementRefused: The act does not hold.
+        NotYetPublished: No checkpoint covers it yet; the same request finds it later.
+    """
+    with runtime.acting() as uow:
+        session = uow.session
+        found = access.exchange(session, command.exchange, command.caller, "log.export", lock=True)
+        said = statements.admit(session, runtime, command, event="log.exported", chain=found.chain)
+        entry = said.earlier
+        if entry is None:
+            entry = statements.append(session, runtime, said, at=command.at, noted=command.caller.noted())
+            uow.commit()
+    lodged = await_record(runtime, entry, fresh=said.earlier is None)
+    kind = "exchange" if said.detail["form"] == "bundle" else "export"
+    target = tempfile.SpooledTemporaryFile(max_size=_SPOOL)  # noqa: SIM115 - the answer closes it
+    with runtime.reading() as session:
+        bundles.write_exchange(
+            session,
+            target,  # type: ignore[arg-type]
+            found.chain,
+            kind=kind,
+            authority=command.caller.authority,
+            runtime=runtime,
+        )
+    target.seek(0)
+    return Export(lodged, target)  # type: ignore[arg-type]
+
+
+def _span(cursor: str | None, length: int) -> tuple[int, int]:
+    if cursor is None:
+        return 0, length
+    start, dash, end = cursor.partition("-")
+    if not (dash and start.isascii() and start.isdecimal() and end.isascii() and end.isdecimal()) or len(cursor) > 40:
+        raise BadRequest("the cursor is none of this log's, expected one from an answer")
+    return int(start), min(int(end), length)

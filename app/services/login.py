@@ -1,0 +1,151 @@
+"""Logging in: from a client's assertion to an access token, and from a token to a caller as its registry stands now.
+
+A token proves who asks. What the principal may do, and whether it, its key or its authority has been ended since, is
+looked up at every request.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.auth.jwt_syntax import TokenRefused
+from app.auth.policy import Caller
+from app.auth.tokens import check_access_token, check_client_assertion, issue_access_token
+from app.db import registries
+from app.db.models import Authority, RegisteredKey, SpentToken
+from app.errors import NotFound
+from app.services.runtime import Runtime
+from custody.errors import FormatError
+from custody.keys import KeyRecord
+from custody.registry import FOREVER
+from custody.text import from_base64
+
+
+class ScopeRefused(FormatError):
+    """Roles were asked for that the client does not hold, or not in their spelling."""
+
+    code = "invalid-scope"
+
+
+@dataclass(frozen=True)
+class Token:
+    """An access token, its life in seconds, and the roles it was issued with."""
+
+    value: str
+    seconds: int
+    scope: Sequence[str]
+
+
+def log_in(assertion: str, *, client: str | None, scope: str | None, at: datetime, runtime: Runtime) -> Token:
+    """Give an access token for a client's assertion.
+
+    Args:
+        assertion: As the client signed it.
+        client: The id it names besides, which must be the assertion's.
+        scope: Roles asked for, separated by one space; all it holds if None.
+        at: When.
+        runtime: The service.
+
+    Raises:
+        TokenRefused: Whatever is wrong with the assertion, its key or its client.
+        ScopeRefused: A role the client does not hold.
+    """
+    settings = runtime.settings
+    claims = check_client_assertion(
+        assertion,
+        find_key=lambda principal, kid: _login_key(runtime, principal, kid),
+        audience=settings.public_url,
+        now=at,
+        spend=lambda jti, until: _spend(runtime, jti, until),
+    )
+    if client is not None and client != claims.client:
+        raise TokenRefused("client-id")
+    with runtime.reading() as session:
+        record = _live_key(session, claims.kid, claims.client)
+        if record is None:
+            raise TokenRefused("key")
+        authority = session.get_one(RegisteredKey, claims.kid).authority
+        held = registries.registry(session, authority, hold=False).roles(claims.client)
+    asked = sorted(held) if scope is None else _asked(scope, held)
+    value = issue_access_token(
+        runtime.token_keys,
+        issuer=settings.public_url,
+        audience=settings.public_url,
+        subject=claims.client,
+        authority=authority,
+        client_key=claims.kid,
+        scope=asked,
+        now=at,
+        lifetime=settings.token_lifetime,
+    )
+    return Token(value, int(settings.token_lifetime.total_seconds()), asked)
+
+
+def authenticate(token: str, *, address: str, at: datetime, runtime: Runtime) -> Caller:
+    """The principal behind an access token, with the roles it holds now that the token was issued with.
+
+    Raises:
+        TokenRefused: The token is not ours, has ended, or its key, principal or authority was ended since.
+    """
+    settings = runtime.settings
+    claims = check_access_token(
+        token, keys=runtime.token_keys, issuer=settings.public_url, audience=settings.public_url, now=at
+    )
+    with runtime.reading() as session:
+        if _live_key(session, claims.client_key, claims.principal) is None:
+            raise TokenRefused("ended")
+        if session.get_one(RegisteredKey, claims.client_key).authority != claims.authority:
+            raise TokenRefused("authority")
+        roles = registries.registry(session, claims.authority, hold=False).roles(claims.principal)
+    return Caller(
+        authority=claims.authority,
+        principal=claims.principal,
+        roles=roles & frozenset(claims.scope),
+        address=address,
+    )
+
+
+def _asked(scope: str, held: frozenset[str]) -> list[str]:
+    asked = scope.split(" ")
+    if len(set(asked)) != len(asked) or not set(asked) <= held:
+        raise ScopeRefused("scope names a role that the client does not hold, or one twice")
+    return sorted(asked)
+
+
+def _login_key(runtime: Runtime, principal: str, kid: str) -> ec.EllipticCurvePublicKey | None:
+    with runtime.reading() as session:
+        record = _live_key(session, kid, principal)
+    if record is None:
+        return None
+    key = load_der_public_key(from_base64(record.public))
+    return key if isinstance(key, ec.EllipticCurvePublicKey) else None
+
+
+def _live_key(session: Session, kid: str, principal: str) -> KeyRecord | None:
+    """The login key of that id, if it is this principal's and it, its holder and its authority live now."""
+    row = session.get(RegisteredKey, kid)
+    if row is None or row.use != "login" or row.holder != principal:
+        return None
+    authority = session.get(Authority, row.authority)
+    if authority is None or authority.suspended:
+        return None
+    try:
+        registry = registries.registry(session, row.authority, hold=False)
+    except NotFound:
+        return None
+    return registry.key(kid, at=FOREVER)
+
+
+def _spend(runtime: Runtime, jti: str, until: datetime) -> bool:
+    with runtime.unit_of_work() as uow:
+        uow.session.add(SpentToken(jti=jti, expires_at=until))
+        try:
+            uow.commit()
+        except IntegrityError:
+            return False
+    return True

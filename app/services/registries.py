@@ -1,0 +1,137 @@
+"""Registries: what an authority says of its own keys, principals and roles; and the whole of it for whoever asks.
+
+An authority's key has no token: a statement of its own is authenticated by its signature alone.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, BinaryIO
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.auth.policy import THE_SERVICE, Caller
+from app.db.models import Authority, RegisteredKey
+from app.errors import NotFound, StateConflict, StatementRefused
+from app.services import access, bundles, statements
+from app.services.records import Lodged, await_record
+from app.services.runtime import Runtime
+from custody import events
+from custody.statement import Statement
+
+_KEY_EVENTS = {"add": "key.added", "rotate": "key.rotated", "revoke": "key.revoked"}
+_SPOOL = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lodge:
+    """A statement of an authority, brought by anybody."""
+
+    authority: str
+    envelope: str
+    address: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Member:
+    """An authority as every member sees it."""
+
+    id: str
+    name: str
+    country: str
+    suspended: bool
+
+
+def lodge(command: Lodge, runtime: Runtime) -> Lodged:
+    """Put what an authority says of itself into its registry.
+
+    Raises:
+        NotFound: No such authority.
+        StatementRefused: Not the authority's, not a statement of a registry, or against the registry's rules.
+        StateConflict: A key in it is registered already, or the service has suspended the authority.
+    """
+    said = statements.read(command.envelope)
+    event = event_of(said)
+    with runtime.unit_of_work() as uow:
+        session = uow.session
+        row = session.get(Authority, command.authority)
+        if row is None:
+            raise access.absent()
+        if said.authority != row.id or said.principal is not None:
+            raise StatementRefused(f"the statement is not by {row.id} itself")
+        admitted = statements.admit_authority(session, runtime, said, event=event, chain=row.handle, at=command.at)
+        entry = admitted.earlier
+        if entry is None:
+            if row.suspended:
+                raise StateConflict("the service has suspended this authority")
+            noted = {"address": command.address} if command.address else None
+            entry = statements.append(session, runtime, admitted, at=command.at, noted=noted)
+            register_keys(session, said)
+            uow.commit()
+    return await_record(runtime, entry, fresh=admitted.earlier is None)
+
+
+def event_of(said: Statement) -> str:
+    """The event that a statement of an authority causes.
+
+    Raises:
+        StatementRefused: It is of a kind no registry has, or the first enrolment, which the operator admits.
+    """
+    payload = said.payload
+    match said.kind:
+        case "enrolment" if "principal" in payload:
+            return "principal.enrolled"
+        case "enrolment":
+            raise StatementRefused(
+                "an authority's first enrolment is not lodged here", hint="send the file to the operator"
+            )
+        case "key":
+            return _KEY_EVENTS[payload["action"]]
+        case "act" if payload["event"] in events.EVENTS and events.lookup(payload["event"]).chain == "registry":
+            return str(payload["event"])
+    raise StatementRefused(f"a statement of kind {said.kind} does not stand in a registry")
+
+
+def register_keys(session: Session, said: Statement) -> None:
+    """Remember the keys that a registry entry brings; no key is registered twice on this service.
+
+    Raises:
+        StateConflict: One of them is.
+    """
+    brought: list[dict[str, Any]] = list(said.payload.get("keys", ()))
+    if "key" in said.payload:
+        brought.append(said.payload["key"])
+    for key in brought:
+        if session.get(RegisteredKey, key["id"]) is not None:
+            raise StateConflict(f"key {key['id']} is registered already", hint="make a new one")
+        row = RegisteredKey(id=key["id"], authority=said.authority, holder=key["holder"], use=key["use"])
+        session.add(row)
+        session.flush()
+
+
+def list_authorities(caller: Caller, runtime: Runtime) -> Sequence[Member]:
+    """All authorities of this service."""
+    access.service(caller, "authority.list", THE_SERVICE)
+    with runtime.reading() as session:
+        rows = session.scalars(select(Authority).order_by(Authority.id)).all()
+        return [Member(row.id, row.name, row.country, row.suspended) for row in rows]
+
+
+def bundle(authority: str, caller: Caller, runtime: Runtime) -> BinaryIO:
+    """A registry, whole, with the proof that nothing follows, in the newest checkpoint; a file at its beginning.
+
+    Raises:
+        NotFound: No such authority.
+    """
+    access.service(caller, "registry.see", THE_SERVICE)
+    target = tempfile.SpooledTemporaryFile(max_size=_SPOOL)  # noqa: SIM115 - the answer closes it
+    with runtime.reading() as session:
+        try:
+            bundles.write_registry(session, target, authority, origin=runtime.origin)  # type: ignore[arg-type]
+        except NotFound:
+            raise access.absent() from None
+    target.seek(0)
+    return target  # type: ignore[return-value]

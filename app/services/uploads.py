@@ -1,0 +1,414 @@
+"""Uploads: bodies on their way in. Here is who may, where an upload stands, and what is committed when.
+
+The bytes themselves are `app.services.intake`'s. Every change of an upload is conditional on its fence: a request
+takes a new one when it begins to write, and whatever an older request commits afterwards finds no row to change.
+"""
+
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, cast
+
+from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy.orm import Session
+
+from app.auth.policy import Caller, Decision, may
+from app.db import ledger
+from app.db.models import Exchange, Item, Package, PackageState, Upload, UploadPart, UploadState
+from app.errors import BadRequest, Gone, NotEntitled, OffsetMismatch, StateConflict, TooLarge, UploadSuperseded
+from app.services import access
+from app.services.runtime import Runtime
+from custody.digest import composite
+from storage import keys
+from storage.interface import PartDigest
+from storage.parts import MAX_PART, MAX_PARTS, grid, part_sizes
+
+MIN_BODY: Final = 32
+"""A nonce of 16 bytes and the tag of an empty chunk."""
+
+_MAX_BODIES: Final = 10_001
+_MAX_OPEN: Final = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Create:
+    """A wish to upload the body of an item."""
+
+    package: str
+    item: str
+    length: int
+    part_size: int | None
+    caller: Caller
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an upload stands; all of it durable.
+
+    Attributes:
+        offset: Bytes that are kept.
+        parts: Composite of the parts, hex, once the upload is complete.
+        fence: Rises with every request that writes.
+    """
+
+    id: str
+    package: str
+    item: str
+    length: int
+    part_size: int
+    offset: int
+    fence: int
+    expires: datetime
+    token: str
+    parts: str | None = None
+
+
+def create(command: Create, runtime: Runtime) -> tuple[Place, bool]:
+    """Begin an upload, or find the one that is open for the item; whether it is new.
+
+    Raises:
+        BadRequest: A length or grid outside the bounds.
+        TooLarge: A body, or a number of bodies, beyond a limit.
+        StateConflict: The item has a body, or an open upload of another size, or the package is no longer open.
+    """
+    part_size = _grid(command, runtime)
+    with runtime.reading() as session:
+        access.package(session, command.package, command.caller, "upload.create")
+    token = runtime.store.begin(keys.body(command.package, command.item), part_size=part_size)
+    kept = False
+    try:
+        with runtime.acting() as uow:
+            session = uow.session
+            found = access.package(session, command.package, command.caller, "upload.create", lock=True)
+            access.open_for(found.exchange, "upload.completed")
+            row = _open_upload(session, command, part_size)
+            kept = row is None
+            if row is None:
+                _check_room(session, found.row, command.item)
+                row = _new(command, part_size, token, command.at + runtime.settings.upload_expiry)
+                session.add(row)
+            place = place_of(row)
+            uow.commit()
+    finally:
+        if not kept:
+            runtime.store.abort(token)
+    return place, kept
+
+
+def see(upload: str, caller: Caller, at: datetime, runtime: Runtime) -> Place:
+    """Where an upload stands.
+
+    Raises:
+        NotFound: Absent, or not the caller's authority's.
+        Gone: It was aborted or has expired.
+    """
+    place = _look(upload, caller, at, runtime)
+    if place.parts is None and place.offset == place.length:  # a crash came between the last byte and its entry
+        with suppress(UploadSuperseded):
+            finish(place, at, runtime)
+        place = _look(upload, caller, at, runtime)
+    return place
+
+
+def take_over(upload: str, offset: int, caller: Caller, at: datetime, runtime: Runtime) -> Place:
+    """Become the one request that writes to an upload, at the offset where it stands.
+
+    Raises:
+        NotFound, Gone: As `see`.
+        OffsetMismatch: The upload stands elsewhere.
+        StateConflict: It is complete.
+    """
+    with runtime.unit_of_work() as uow:
+        row = _mine(uow.session, upload, caller, "upload.send", lock=True)
+        if row.offset != offset:
+            raise OffsetMismatch(
+                f"the upload stands at {row.offset}, the request begins at {offset}", offset=row.offset
+            )
+        if row.state is UploadState.COMPLETE:
+            item = uow.session.get_one(Item, (row.package_id, row.item_id))
+            return place_of(row, item.parts)
+        _check_alive(row, at)
+        row.fence += 1
+        row.expires_at = at + runtime.settings.upload_expiry
+        place = place_of(row)
+        uow.commit()
+    return place
+
+
+def advance(place: Place, offset: int, parts: Sequence[tuple[int, PartDigest]], runtime: Runtime) -> None:
+    """Make it a fact that the upload stands at `offset`; its bytes are durable in the store already.
+
+    Args:
+        place: As `take_over` gave it.
+        offset: Where it stands now.
+        parts: Number and digest of each part that became full.
+        runtime: The service.
+
+    Raises:
+        UploadSuperseded: A later request has taken over, or the upload has ended; nothing was changed.
+    """
+    with runtime.unit_of_work() as uow:
+        _advance(uow.session, place, offset=offset, state=UploadState.OPEN)
+        _add_parts(uow.session, place, parts)
+        uow.commit()
+
+
+def finish(place: Place, at: datetime, runtime: Runtime) -> str:
+    """Publish a body whose parts are all on record, then make it a fact that the item has arrived.
+
+    May be made again after a crash at any point: `see` and the lapse job do.
+
+    Returns:
+        The composite of the parts, hex.
+
+    Raises:
+        UploadSuperseded: A later request has taken over, or the upload has ended.
+        StateConflict: The package or exchange no longer takes items.
+    """
+    with runtime.reading() as session:
+        digests = _digests(session, place)
+    key = keys.body(place.package, place.item)
+    version = runtime.store.complete(place.token, digests).version
+    whole = composite([part.sha256 for part in digests]).hex()
+    with runtime.unit_of_work() as uow:
+        session = uow.session
+        package = session.scalars(select(Package).where(Package.id == place.package).with_for_update()).one()
+        exchange = session.get_one(Exchange, package.exchange_id)
+        _advance(session, place, offset=place.length, state=UploadState.COMPLETE)
+        access.open_for(exchange, "upload.completed")
+        if package.state is not PackageState.DECLARED:
+            raise StateConflict(f"the package is {package.state}, no item can arrive")
+        session.add(
+            Item(
+                package_id=place.package,
+                id=place.item,
+                size=place.length,
+                part_size=place.part_size,
+                parts=whole,
+                key=key,
+                version=version,
+            )
+        )
+        ledger.append(
+            session,
+            chain=exchange.handle,
+            event="upload.completed",
+            at=at,
+            origin=runtime.origin,
+            subject={"item": place.item, "package": place.package},
+            noted={"part_size": place.part_size, "parts": whole, "size": place.length},
+        )
+        uow.commit()
+    return whole
+
+
+def terminate(upload: str, caller: Caller, at: datetime, runtime: Runtime) -> None:
+    """End an upload at the sender's wish; the item may be uploaded anew.
+
+    Raises:
+        NotFound, Gone: As `see`.
+        StateConflict: It is complete, and so on record.
+    """
+    see(upload, caller, at, runtime)
+    with runtime.unit_of_work() as uow:
+        row = _mine(uow.session, upload, caller, "upload.terminate", lock=True)
+        if row.state is UploadState.COMPLETE:
+            raise StateConflict("the upload is complete and on record, it cannot be taken back")
+        _check_alive(row, at)
+        handle = _handle(uow.session, row)
+        end(uow.session, runtime, row, chain=handle, reason="terminated", at=at)
+        uow.commit()
+    drop(runtime, [row])
+
+
+def end(session: Session, runtime: Runtime, row: Upload, *, chain: str, reason: str, at: datetime) -> None:
+    """Note that an open upload has ended; the caller commits, then drops the bytes."""
+    row.state = UploadState.ABORTED
+    row.fence += 1
+    ledger.append(
+        session,
+        chain=chain,
+        event="upload.aborted",
+        at=at,
+        origin=runtime.origin,
+        subject={"item": row.item_id, "package": row.package_id},
+        noted={"reason": reason, "received": row.offset},
+    )
+
+
+def drop(runtime: Runtime, rows: Sequence[Upload]) -> None:
+    """Stop whoever writes to ended uploads, and drop their bytes."""
+    for row in rows:
+        runtime.desk.leave(runtime.desk.enter(row.id, row.fence))
+        runtime.store.abort(row.store_token)
+
+
+def part_digests(session: Session, package: str, item: str) -> bytes:
+    """The raw digests of a complete body's parts, one after the other."""
+    query = (
+        select(UploadPart.sha256)
+        .join(Upload, Upload.id == UploadPart.upload_id)
+        .where(Upload.package_id == package, Upload.item_id == item, Upload.state == UploadState.COMPLETE)
+        .order_by(UploadPart.number)
+    )
+    return b"".join(session.scalars(query))
+
+
+def parts_of(package: str, item: str, caller: Caller, runtime: Runtime) -> bytes:
+    """The list of part digests of an item.
+
+    Raises:
+        NotFound: No such package for the caller, or the item has no complete body.
+    """
+    with runtime.reading() as session:
+        access.package(session, package, caller, "parts.see")
+        digests = part_digests(session, package, item)
+    if not digests:
+        raise access.absent()
+    return digests
+
+
+def _grid(command: Create, runtime: Runtime) -> int:
+    settings = runtime.settings
+    if command.length < MIN_BODY:
+        raise BadRequest(f"a body of {command.length} bytes, expected at least {MIN_BODY}")
+    if command.length > settings.max_item_size:
+        raise TooLarge(f"a body of {command.length} bytes, expected at most {settings.max_item_size}")
+    if command.part_size is None:
+        return grid(command.length, minimum=settings.min_part_size)
+    size = command.part_size
+    if size & (size - 1) or not settings.min_part_size <= size <= MAX_PART or size * MAX_PARTS < command.length:
+        raise BadRequest(
+            f"part size {size}, expected a power of two from {settings.min_part_size} to {MAX_PART} "
+            f"that needs at most {MAX_PARTS} parts"
+        )
+    return size
+
+
+def _open_upload(session: Session, command: Create, part_size: int) -> Upload | None:
+    here = (Upload.package_id == command.package, Upload.item_id == command.item)
+    row = session.scalar(select(Upload).where(*here, Upload.state == UploadState.OPEN))
+    if row is not None and (row.length, row.part_size) != (command.length, part_size):
+        raise StateConflict(
+            f"an upload of {row.length} bytes in parts of {row.part_size} is open for this item",
+            hint="go on with it, or terminate it first",
+        )
+    if row is not None and row.expires_at <= command.at:
+        raise StateConflict("an upload for this item has expired and is being cleared away", hint="try again shortly")
+    return row
+
+
+def _check_room(session: Session, package: Package, item: str) -> None:
+    if package.state is not PackageState.DECLARED:
+        raise StateConflict(f"the package is {package.state}, no item can be added")
+    if session.get(Item, (package.id, item)) is not None:
+        raise StateConflict("the item has a complete body already", hint="item ids are never used again")
+    bodies = session.scalar(select(func.count()).select_from(Item).where(Item.package_id == package.id)) or 0
+    under_way = (
+        session.scalar(
+            select(func.count())
+            .select_from(Upload)
+            .where(Upload.package_id == package.id, Upload.state == UploadState.OPEN)
+        )
+        or 0
+    )
+    if bodies + under_way >= _MAX_BODIES:
+        raise TooLarge(f"the package has {bodies + under_way} bodies, expected at most {_MAX_BODIES}")
+    if under_way >= _MAX_OPEN:
+        raise TooLarge(f"{under_way} uploads are open in this package, expected at most {_MAX_OPEN} at once")
+
+
+def _new(command: Create, part_size: int, token: str, expires: datetime) -> Upload:
+    return Upload(
+        id=secrets.token_hex(16),
+        package_id=command.package,
+        item_id=command.item,
+        principal=command.caller.principal,
+        authority=command.caller.authority,
+        length=command.length,
+        part_size=part_size,
+        store_token=token,
+        offset=0,
+        fence=0,
+        state=UploadState.OPEN,
+        expires_at=expires,
+        created_at=command.at,
+    )
+
+
+def _look(upload: str, caller: Caller, at: datetime, runtime: Runtime) -> Place:
+    with runtime.reading() as session:
+        row = _mine(session, upload, caller, "upload.see")
+        if row.state is UploadState.COMPLETE:
+            return place_of(row, session.get_one(Item, (row.package_id, row.item_id)).parts)
+        _check_alive(row, at)
+        return place_of(row)
+
+
+def _mine(session: Session, upload: str, caller: Caller, action: str, *, lock: bool = False) -> Upload:
+    query = select(Upload).where(Upload.id == upload)
+    row = session.scalar(query.with_for_update() if lock else query)
+    package = session.get(Package, row.package_id) if row else None
+    if row is None or package is None:
+        raise access.absent()
+    decision = may(caller, action, access.package_thing(session, package))
+    if decision is Decision.HIDDEN or row.authority != caller.authority:
+        raise access.absent()
+    if decision is Decision.DENIED:
+        raise NotEntitled(f"{action} needs the role sender")
+    return row
+
+
+def _check_alive(row: Upload, at: datetime) -> None:
+    if row.state is UploadState.ABORTED:
+        raise Gone("the upload was ended", hint="create it anew")
+    if row.expires_at <= at:
+        raise Gone("the upload has expired", hint="create it anew")
+
+
+def place_of(row: Upload, parts: str | None = None) -> Place:
+    """Where an upload stands, from its row."""
+    return Place(
+        id=row.id,
+        package=row.package_id,
+        item=row.item_id,
+        length=row.length,
+        part_size=row.part_size,
+        offset=row.offset,
+        fence=row.fence,
+        expires=row.expires_at,
+        token=row.store_token,
+        parts=parts,
+    )
+
+
+def _advance(session: Session, place: Place, *, offset: int, state: UploadState) -> None:
+    change = (
+        update(Upload)
+        .where(Upload.id == place.id, Upload.fence == place.fence, Upload.state == UploadState.OPEN)
+        .values(offset=offset, state=state)
+    )
+    if cast("CursorResult[tuple[()]]", session.execute(change)).rowcount != 1:
+        raise UploadSuperseded("a later request has taken over this upload")
+
+
+def _add_parts(session: Session, place: Place, parts: Sequence[tuple[int, PartDigest]]) -> None:
+    session.add_all(
+        UploadPart(upload_id=place.id, number=number, size=part.size, sha256=part.sha256) for number, part in parts
+    )
+
+
+def _digests(session: Session, place: Place) -> list[PartDigest]:
+    query = select(UploadPart).where(UploadPart.upload_id == place.id).order_by(UploadPart.number)
+    found = [PartDigest(row.size, row.sha256) for row in session.scalars(query)]
+    if [part.size for part in found] != part_sizes(place.length, place.part_size):
+        raise UploadSuperseded("the parts on record are not those of the whole body")
+    return found
+
+
+def _handle(session: Session, row: Upload) -> str:
+    package = session.get_one(Package, row.package_id)
+    return session.get_one(Exchange, package.exchange_id).handle
