@@ -14,12 +14,12 @@ from custody import entry as entries
 from custody import merkle, statement
 from custody.checkpoint import Checkpoint, open_checkpoint
 from custody.entry import Entry, StatementMismatch
-from custody.errors import CustodyError, VerificationError
+from custody.errors import CustodyError
 from custody.note import VerifierKey
 from custody.proof import TlogProof
 from custody.statement import Statement
 from rogatory import private_files
-from rogatory.errors import Malformed, RolledBack
+from rogatory.errors import Malformed, NotFound, RolledBack
 
 _NEWEST = "checkpoint"
 
@@ -171,15 +171,12 @@ def check_one_history(held: Checkpoint, shown: Checkpoint, proofs: ConsistencySo
         LogRolledBack: It is not, or the log has no proof of it.
     """
     small, large = sorted((held, shown), key=lambda checkpoint: checkpoint.size)
+    if not small.size:
+        return
     try:
-        if small.size == large.size:
-            merkle.verify_consistency(
-                size1=small.size, size2=large.size, root1=small.root, root2=large.root, path=[]
-            ) if small.size else None
-        elif small.size:
-            path = proofs.consistency(small.size, large.size)
-            merkle.verify_consistency(size1=small.size, size2=large.size, root1=small.root, root2=large.root, path=path)
-    except (VerificationError, CustodyError, LookupError) as error:
+        path = proofs.consistency(small.size, large.size) if small.size < large.size else []
+        merkle.verify_consistency(size1=small.size, size2=large.size, root1=small.root, root2=large.root, path=path)
+    except (CustodyError, NotFound) as error:
         raise LogRolledBack(
             f"the log shows a checkpoint of size {shown.size} that is not of one history with the one of "
             f"size {held.size} we hold: {error}",

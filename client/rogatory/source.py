@@ -142,11 +142,7 @@ class TarSource:
             head = tar.header(member)
             held.append(head)
             place += len(head)
-            if member.type == "symlink":
-                _check_still(path, fingerprint, member)
-            elif member.type == "directory":
-                pass  # looked at again when its files were read, so that a changed file is what is named
-            else:
+            if member.type == "file":
                 digester = Digester()
                 for piece in _read(path, fingerprint, member.size, follow=False):
                     digester.update(piece)
@@ -157,10 +153,12 @@ class TarSource:
                 self._read.append((place, digester.finish()))
                 held.append(tar.padding(member.size))
                 place += member.size + -member.size % tar.BLOCK
+            elif member.type == "symlink":
+                _check_still(path, fingerprint, member)
             if len(held) > 256:
                 yield b"".join(held)
                 held.clear()
-        for member, path, fingerprint in self._members:
+        for member, path, fingerprint in self._members:  # last, so that a changed file is named before its folder
             if member.type == "directory":
                 _check_still(path, fingerprint, member)
         yield b"".join([*held, tar.END])
