@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from custody import entry as entries
 from custody import events, leaf
 from custody.checklist.case import EXCHANGE, Case, Chain
-from custody.entry import ZERO
+from custody.entry import ZERO, Entry
 from custody.errors import CustodyError, VerificationError
 from custody.leaf import SERVICE
 from custody.report import Fault, NotChecked, Place
@@ -48,15 +48,15 @@ def bodies(case: Case) -> str:
     for chain in case.chains.values():
         before = -1
         for number, item in enumerate(chain.entries):
-            line = chain.leaf(item.seq)
+            seq = item.fields["seq"]
+            line = chain.leaf(seq)
             if line is None or line.hash != item.hash:
                 found = "no leaf" if line is None else f"leaf {line.hash.hex()}"
-                error = BodyMismatch(f"entry {item.seq} hashes to {item.hash.hex()}, it has {found}")
+                error = BodyMismatch(f"entry {seq} hashes to {item.hash.hex()}, it has {found}")
                 raise Fault(error, chain.place(number))
-            if item.seq <= before:
-                error = BodyMismatch(f"entry {item.seq} stands after entry {before}")
-                raise Fault(error, chain.place(number))
-            before = item.seq
+            if seq <= before:
+                raise Fault(BodyMismatch(f"entry {seq} stands after entry {before}"), chain.place(number))
+            before = seq
     withheld = sum(len(chain.withheld) for chain in case.chains.values())
     return f"{withheld} withheld" if withheld else ""
 
@@ -83,10 +83,11 @@ def _check_links(chain: Chain, log: str) -> None:
     hashes[0] = ZERO
     for number, item in enumerate(chain.entries):
         fields = item.fields
+        seq, prev = fields["seq"], fields["prev"]
         if fields["chain"] != chain.handle or fields["log"] != log:
-            message = f"entry {item.seq} is of chain {item.chain} in {fields['log']}, expected {chain.handle} in {log}"
-        elif fields["prev"] != hashes.get(item.seq, fields["prev"]):
-            message = f"entry {item.seq} names predecessor {fields['prev']}, which hashes to {hashes[item.seq]}"
+            message = f"entry {seq} is of chain {item.chain} in {fields['log']}, expected {chain.handle} in {log}"
+        elif prev != hashes.get(seq, prev):
+            message = f"entry {seq} names predecessor {prev}, which hashes to {hashes[seq]}"
         elif events.lookup(fields["event"]).chain not in (kind, "any"):
             message = f"{item.event} at seq {item.seq} stands in a chain of kind {kind}"
         else:
@@ -108,6 +109,15 @@ def labels(case: Case) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class Act:
+    """An entry with the statement that is its own, and the line it stands in (from 0)."""
+
+    number: int
+    entry: Entry
+    statement: Statement
+
+
 @dataclass
 class Matched:
     """Entries with their statements.
@@ -120,6 +130,7 @@ class Matched:
     """
 
     statements: dict[str, list[Statement | None]] = field(default_factory=dict)
+    acts: dict[str, list[Act]] = field(default_factory=dict)
     fault: Fault | None = None
     used: dict[str, Place] = field(default_factory=dict)
 
@@ -148,24 +159,31 @@ def said(case: Case, chain: Chain) -> list[Statement | None]:
     return match(case).statements[chain.name]
 
 
+def acts(case: Case, chain: Chain) -> list[Act]:
+    """The entries of a chain that have a statement of their own, in order."""
+    return match(case).acts[chain.name]
+
+
 def _match(case: Case) -> Matched:
     found = Matched()
     for chain in case.chains.values():
-        row = found.statements[chain.name] = list[Statement | None]()
+        row: list[Statement | None] = [None] * len(chain.entries)
+        acts: list[Act] = []
+        found.statements[chain.name], found.acts[chain.name] = row, acts
         for number, item in enumerate(chain.entries):
-            row.append(None)
-            statement_id = item.statement_id
-            if statement_id is None:
+            if "statement" not in item.fields:
                 continue
+            statement_id = item.fields["statement"]["id"]
             try:
-                row[-1] = _own_statement(case, item, statement_id, found.used)
+                own = row[number] = _own_statement(case, item, statement_id, found.used)
+                acts.append(Act(number, item, own))
             except CustodyError as error:
                 found.fault = found.fault or Fault(error, chain.place(number))
             found.used.setdefault(statement_id, Place(chain=chain.name, seq=item.seq))
     return found
 
 
-def _own_statement(case: Case, item: entries.Entry, statement_id: str, used: dict[str, Place]) -> Statement:
+def _own_statement(case: Case, item: Entry, statement_id: str, used: dict[str, Place]) -> Statement:
     if statement_id in used:
         raise StatementTwice(f"statement {statement_id} stands under this entry and under {used[statement_id]}")
     found = case.statements.get(statement_id)

@@ -70,6 +70,8 @@ class _Brackets:
         self._policy, self._times = case.trust.witnesses, case.cosigned.times
         self._sizes = sorted({size for size, _ in self._times})
         self._known: dict[int, tuple[int | None, int | None]] = {}
+        self._limits: dict[int, tuple[str, str]] = {}
+        self._skew = case.trust.skew_s
         log = {key.full_id for key in case.trust.log}
         own = [time for key_id, time in case.cosigned.note.cosignatures() if key_id in log]
         self.log_time = max(own) if own else None
@@ -81,6 +83,17 @@ class _Brackets:
             self._known[place] = known
         return self._known[place]
 
+    def limits(self, index: int) -> tuple[str, str]:
+        """Least and most time of an entry, skew allowed for, as text that sorts like the times do."""
+        place = bisect_right(self._sizes, index)
+        if place not in self._limits:
+            low, high = self.at(index)
+            ceilings = [value for value in (high, self.log_time) if value is not None]
+            least = _text(low - self._skew) if low is not None else None
+            most = _text(min(ceilings) + self._skew) if ceilings else None
+            self._limits[place] = least or "", most or "~"
+        return self._limits[place]
+
 
 def _check_checkpoint(case: Case, bounds: _Brackets) -> None:
     if case.now is not None and bounds.log_time is not None:
@@ -90,22 +103,25 @@ def _check_checkpoint(case: Case, bounds: _Brackets) -> None:
 
 
 def _check_order(case: Case, chain: Chain) -> None:
-    latest, latest_text = 0.0, ""
+    """Times of one width sort as text, so only one that falls back is computed with; each minute is checked once."""
+    latest, minutes = "", set[str]()
     for number, item in enumerate(chain.entries):
         text = item.fields["time"]
-        if text < latest_text and latest - seconds(text) > case.trust.skew_s:
-            error = TimeOutside(f"entry {item.seq} at {text} follows one at {latest_text}")
+        if text[:16] not in minutes or text[17] > "5":
+            minutes.add(text[:16])
+            seconds(text)
+        if text >= latest:
+            latest = text
+        elif seconds(latest) - seconds(text) > case.trust.skew_s:
+            error = TimeOutside(f"entry {item.seq} at {text} follows one at {latest}")
             raise Fault(error, chain.place(number))
-        if text > latest_text:
-            latest, latest_text = seconds(text), text
 
 
 def _check_statements(case: Case, chain: Chain) -> None:
     limit = LODGED_WITHIN_S + case.trust.skew_s
     expires: dict[str, str] = {}
-    for number, (item, statement) in enumerate(zip(chain.entries, chains.said(case, chain), strict=True)):
-        if statement is None:
-            continue
+    for act in chains.acts(case, chain):
+        number, item, statement = act.number, act.entry, act.statement
         if statement.kind == "approval":
             expires[statement.payload["act"]] = statement.payload["expires"]
         said, at = statement.payload["time"], item.fields["time"]
@@ -119,20 +135,19 @@ def _check_statements(case: Case, chain: Chain) -> None:
 
 
 def _check_bounds(case: Case, chain: Chain, bounds: _Brackets) -> None:
-    skew = case.trust.skew_s
     for number, item in enumerate(chain.entries):
-        line = chain.leaf(item.seq)
+        fields = item.fields
+        line = chain.leaf(fields["seq"])
         if line is None:
             continue
-        at, (low, high) = seconds(item.fields["time"]), bounds.at(line.index)
-        ceilings = [value for value in (high, bounds.log_time) if value is not None]
-        if ceilings and at - min(ceilings) > skew:
-            message = f"entry {item.seq} at {item.fields['time']}, known to exist at {_text(min(ceilings))}"
-        elif low is not None and low - at > skew:
-            message = f"entry {item.seq} at {item.fields['time']}, known not to exist at {_text(low)}"
+        least, most = bounds.limits(line.index)
+        if fields["time"] > most:
+            message = f"entry {item.seq} at {fields['time']}, known to exist before {most}"
+        elif fields["time"] < least:
+            message = f"entry {item.seq} at {fields['time']}, known not to exist at {least}"
         else:
             continue
-        raise Fault(TimeOutside(message), chain.place(number))
+        raise Fault(TimeOutside(f"{message} (skew of {case.trust.skew_s} s allowed for)"), chain.place(number))
 
 
 def seconds(text: str) -> float:

@@ -1,7 +1,6 @@
 """Checks of the exchange itself: its rules, conditions before release, digests from upload to receipt, headers."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from custody.statement import Statement
 
 _GRID: Final = ("part_size", "parts", "size")
 _DIGESTS: Final = ("sha256", "blake3")
+_WITH_DIGESTS: Final = frozenset({"upload.completed", "fixity.checked", "package.sealed", "receipt.signed"})
 _BLOCKED: Final = frozenset({"package.withdrawn", "package.restricted", "package.recalled", "package.destroyed"})
 
 
@@ -35,16 +35,6 @@ class HeaderMismatch(VerificationError):
     """A header that no grant names, or not as the grant names it."""
 
     code = "header-mismatch"
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """An entry with its statement, and the line it stands in (from 0)."""
-
-    number: int
-    seq: int
-    event: str
-    statement: Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +70,27 @@ def conditions(case: Case) -> str:
     accepted: set[tuple[str, str]] = set()
     grants: dict[str, Statement] = {}
     blocked: set[str] = set()
-    for act in acts(case, chain):
-        payload, package = act.statement.payload, chain.entries[act.number].subject.get("package", "")
+    for act in chains.acts(case, chain):
+        payload, package = act.statement.payload, act.entry.subject.get("package", "")
+        event = act.entry.event
         if act.statement.kind in ("manifest", "grant"):
             grants[act.statement.id] = act.statement
-        elif act.event == "conditions.accepted":
+        elif event == "conditions.accepted":
             grant = grants.get(payload["statement"])
             if grant is not None and grant.payload.get("conditions") == payload["conditions"]:
                 accepted.add((payload["statement"], act.statement.authority))
-        elif act.event in _BLOCKED:
+        elif event in _BLOCKED:
             blocked.add(package)
-        elif act.event == "key.released":
+        elif event == "key.released":
             released += 1
             _check_release(chain, act, grants, accepted, blocked)
     return f"{released} releases" if released else "no header has left"
 
 
 def _check_release(
-    chain: Chain, act: Act, grants: dict[str, Statement], accepted: set[tuple[str, str]], blocked: set[str]
+    chain: Chain, act: chains.Act, grants: dict[str, Statement], accepted: set[tuple[str, str]], blocked: set[str]
 ) -> None:
-    item, who = chain.entries[act.number], act.statement.authority
+    item, who = act.entry, act.statement.authority
     grant = grants.get(act.statement.payload["detail"]["grant"])
     if grant is None:
         message = "no manifest or grant before it has the id it names"
@@ -113,7 +104,7 @@ def _check_release(
         message = f"the grant ended {grant.payload['until']}"
     else:
         return
-    raise Fault(ReleasedEarly(f"key.released at seq {act.seq}: {message}"), chain.place(act.number))
+    raise Fault(ReleasedEarly(f"key.released at seq {item.seq}: {message}"), chain.place(act.number))
 
 
 def digests(case: Case) -> str:
@@ -123,20 +114,22 @@ def digests(case: Case) -> str:
     items: dict[str, dict[str, Any]] = {}
     manifests: dict[str, tuple[Statement, str]] = {}
     receipts = 0
-    by_number = {act.number: act for act in acts(case, chain)}
+    said = chains.said(case, chain)
     for number, item in enumerate(chain.entries):
+        event, statement = item.fields["event"], said[number]
+        if event not in _WITH_DIGESTS:
+            continue
         try:
-            if item.event == "upload.completed":
+            if event == "upload.completed":
                 uploads[item.subject["item"]] = item.noted
-            elif item.event == "fixity.checked" and item.subject["item"] in items:
+            elif event == "fixity.checked" and item.subject["item"] in items:
                 _agree(items[item.subject["item"]], item.noted, (*_DIGESTS, "size"), "fixity check")
-            elif item.event == "package.sealed" and number in by_number:
-                statement = by_number[number].statement
+            elif event == "package.sealed" and statement is not None:
                 _check_manifest(statement, uploads, partial=bool(chain.withheld) or not chain.whole)
                 items.update(_items(statement))
                 manifests[statement.id] = statement, item.hash.hex()
-            elif item.event == "receipt.signed" and number in by_number:
-                _check_receipt(by_number[number].statement, manifests)
+            elif event == "receipt.signed" and statement is not None:
+                _check_receipt(statement, manifests)
                 receipts += 1
         except CustodyError as error:
             raise Fault(error, chain.place(number)) from error
@@ -215,7 +208,7 @@ def _check_header(name: str, data: bytes, row: Named) -> None:
 def named_headers(case: Case, chain: Chain) -> dict[str, list[Named]]:
     """Digest of each header that a manifest or grant names → as what."""
     found: dict[str, list[Named]] = {}
-    for act in acts(case, chain):
+    for act in chains.acts(case, chain):
         payload = act.statement.payload
         if act.statement.kind == "manifest":
             rows = [*payload["items"], payload["inventory"]]
@@ -234,17 +227,10 @@ def named_headers(case: Case, chain: Chain) -> dict[str, list[Named]]:
 def sealed_items(case: Case, chain: Chain) -> dict[str, dict[str, Any]]:
     """Item id → its member of the manifest, of all manifests here."""
     found: dict[str, dict[str, Any]] = {}
-    for act in acts(case, chain):
+    for act in chains.acts(case, chain):
         if act.statement.kind == "manifest":
             found.update(_items(act.statement))
     return found
-
-
-def acts(case: Case, chain: Chain) -> Iterator[Act]:
-    """The entries whose statement is here."""
-    for number, (item, statement) in enumerate(zip(chain.entries, chains.said(case, chain), strict=True)):
-        if statement is not None:
-            yield Act(number, item.seq, item.event, statement)
 
 
 def split(parts: bytes) -> list[bytes]:

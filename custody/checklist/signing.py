@@ -142,8 +142,8 @@ def _replay(case: Case) -> Replay:
                 found.broken[authority] = Fault(error, chain.place(number))
                 break
     if case.exchange is not None:
-        for number in range(len(case.exchange.entries)):
-            _ask(case, found, case.exchange, number)
+        for act in chains.acts(case, case.exchange):
+            _ask(found, case.exchange, act)
     return found
 
 
@@ -156,22 +156,20 @@ def _replay_entry(case: Case, found: Replay, registry: Registry, chain: Chain, n
     _need(found, registry, keys, statement=statement, chain=chain, number=number)
 
 
-def _ask(case: Case, found: Replay, chain: Chain, number: int) -> None:
-    item = chain.entries[number]
-    statement, line = chains.said(case, chain)[number], chain.leaf(item.seq)
-    if statement is None or line is None:
+def _ask(found: Replay, chain: Chain, act: chains.Act) -> None:
+    statement, line = act.statement, chain.leaf(act.entry.seq)
+    if line is None:
         return
     registry = found.registries.get(statement.authority)
     if registry is None:
         found.strangers.add(statement.authority)
         return
     try:
-        keys = registry.signers(statement, event=item.event, at=line.index)
+        keys = registry.signers(statement, event=act.entry.event, at=line.index)
     except CustodyError as error:
-        if found.unentitled is None:
-            found.unentitled = Fault(error, chain.place(number))
+        found.unentitled = found.unentitled or Fault(error, chain.place(act.number))
         return
-    _need(found, registry, keys, statement=statement, chain=chain, number=number)
+    _need(found, registry, keys, statement=statement, chain=chain, number=act.number)
 
 
 def _need(

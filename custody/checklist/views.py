@@ -183,12 +183,13 @@ def _seen(case: Case) -> list[View]:
     newest: dict[tuple[str, str | None], int] = {}
     found: dict[tuple[int, str], View] = {}
     for chain in case.chains.values():
-        for item, statement in zip(chain.entries, chains.said(case, chain), strict=True):
-            if statement is None or "seen" not in statement.payload:
+        for act in chains.acts(case, chain):
+            statement = act.statement
+            if "seen" not in statement.payload:
                 continue
             seen, signer = statement.payload["seen"], (statement.authority, statement.principal)
             newest[signer] = max(newest.get(signer, 0), seen["size"])
-            place = Place(chain=chain.name, seq=item.seq)
+            place = Place(chain=chain.name, seq=act.entry.seq)
             what = f"what {statement.authority} saw at {seen['size']}"
             found.setdefault(
                 (seen["size"], seen["root"]), View(seen["size"], bytes.fromhex(seen["root"]), what, place, signer)
@@ -198,14 +199,13 @@ def _seen(case: Case) -> list[View]:
 
 def _check_seen_sizes(case: Case) -> None:
     for chain in case.chains.values():
-        for number, (item, statement) in enumerate(zip(chain.entries, chains.said(case, chain), strict=True)):
-            line = chain.leaf(item.seq)
-            if statement is None or line is None or "seen" not in statement.payload:
+        for act in chains.acts(case, chain):
+            line, seen = chain.leaf(act.entry.seq), act.statement.payload.get("seen")
+            if line is None or seen is None or seen["size"] <= line.index:
                 continue
-            if statement.payload["seen"]["size"] > line.index:
-                size = statement.payload["seen"]["size"]
-                error = SeenTooMuch(f"entry {item.seq} at index {line.index} was signed after seeing a tree of {size}")
-                raise Fault(error, chain.place(number))
+            signed = f"was signed after seeing a tree of {seen['size']}"
+            error = SeenTooMuch(f"entry {act.entry.seq} at index {line.index} {signed}")
+            raise Fault(error, chain.place(act.number))
 
 
 def _older(case: Case) -> Older | None:

@@ -143,9 +143,7 @@ def test_write_bundle_and_directory_hold_the_same_files():
     target = io.BytesIO()
     contents = WORLD.contents()
     write_bundle(target, contents)
-    assert read(target.getvalue()) == {
-        name: data for name, data in WORLD.bundle(checkpoint=contents.checkpoint).items()
-    }
+    assert read(target.getvalue()) == WORLD.bundle(checkpoint=contents.checkpoint)
 
 
 def test_a_bundle_lists_exactly_its_files():

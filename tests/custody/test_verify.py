@@ -164,7 +164,7 @@ def test_items_on_disk_are_compared(tmp_path, whole):
         (tmp_path / name).write_bytes(data)
     trust = WORLD.trust(require=("items",))
     assert WORLD.verify(FILES, trust=trust, items=tmp_path).verified
-    path = sorted(tmp_path.iterdir())[0]
+    path = min(tmp_path.iterdir())
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)

@@ -1,0 +1,79 @@
+"""How long the offline verifier takes for a long chain, everything but signatures, on one core.
+
+    python bench/verify_entries.py [--entries 100000] [--acts 10] [--profile]
+
+Makes an exchange whose entries are, for every hundred, `--acts` signed acts (downloads) and for the rest what the
+service says (closed downloads, fixity checks), writes the bundle, verifies it, and prints the seconds, and the ratio
+to the least anybody must do: `json.loads` and SHA-256 of the same lines.
+"""
+
+import argparse
+import cProfile
+import hashlib
+import json
+import pstats
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from custody.bundle import write_bundle  # noqa: E402
+from custody.verify import verify_bundle  # noqa: E402
+from tests.custody.world import World  # noqa: E402
+
+
+def build(count: int, acts: int) -> World:
+    world = World(seen=False).opened().sealed()
+    about, item = {"package": world.package}, world.items[0].member
+    checked = {name: item[name] for name in ("sha256", "blake3", "size")}
+    while len(world.chains[world.handle]) < count - 1:
+        for _ in range(acts):
+            opened = world.act(world.court, "download.opened", about)
+        for _ in range(100 - 2 * acts):
+            world.note("fixity.checked", about | {"item": item["id"]}, checked)
+        for _ in range(acts):
+            world.note("download.closed", about, {"opened": opened.hash.hex(), "bytes": 500, "outcome": "closed"})
+    return world.exported()
+
+
+def floor(path: Path) -> float:
+    started = time.perf_counter()
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        json.loads(line)
+        hashlib.sha256(line).digest()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--entries", type=int, default=100_000)
+    parser.add_argument("--acts", type=int, default=10)
+    parser.add_argument("--profile", action="store_true")
+    given = parser.parse_args()
+    world = build(given.entries, given.acts)
+    with tempfile.TemporaryDirectory() as name:
+        path, lines = Path(name) / "bundle.zip", Path(name) / "entries.jsonl"
+        with path.open("wb") as file:
+            write_bundle(file, world.contents())
+        lines.write_bytes(b"".join(made.data + b"\n" for made in world.chains[world.handle]))
+        trust, least = world.trust(), min(floor(lines) for _ in range(3))
+        del world
+        profile = cProfile.Profile()
+        if given.profile:
+            profile.enable()
+        started = time.perf_counter()
+        report = verify_bundle(path, trust, check_signatures=False)
+        took = time.perf_counter() - started
+        profile.disable()
+        assert not report.failed, report.text()
+        print(f"{report.entries} entries, {path.stat().st_size / 1e6:.0f} MB: {took:.2f} s without signatures")
+        print(f"json.loads and SHA-256 of the same lines: {least:.2f} s, ratio {took / least:.2f}")
+        if given.profile:
+            pstats.Stats(profile).sort_stats("tottime").print_stats(30)
+
+
+if __name__ == "__main__":
+    main()
