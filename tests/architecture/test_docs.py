@@ -7,6 +7,7 @@ import pytest
 from rogatory.cli import parser
 from rogatory.cli.table import SECTIONS
 
+from app import main
 from custody.events import EVENTS
 from docs import generate
 from docs.pages import advice, errors, events
@@ -135,3 +136,17 @@ def test_a_command_in_a_guide_is_one_the_program_understands(page, words):
 )
 def test_a_target_in_a_guide_can_be_made(page, words):
     assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), [*typed("rogatory-server")], ids=lambda value: " ".join(value) if type(value) is list else ""
+)
+def test_a_command_for_the_operator_is_one_the_server_understands(page, words):
+    main._parser().parse_args(words[1:])
+
+
+def test_a_page_that_the_code_names_exists():
+    named = set()
+    for path in [path for name in ("app", "client", "custody", "storage") for path in (ROOT / name).rglob("*.py")]:
+        named |= set(re.findall(r"docs/[\w/-]+\.md", path.read_text("utf-8")))
+    assert {name for name in named if not (ROOT / name).exists()} == set()
