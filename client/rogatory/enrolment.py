@@ -54,9 +54,17 @@ def enrol_authority(
     return statement.sign(payload, [keys.authority, keys.recovery])
 
 
+def authority_fingerprint(enrolment: Statement) -> str:
+    """What both ends compare before an authority is admitted: the id of its first authority key, 64 hex.
+
+    The same id is what others pin in their trust files.
+    """
+    return min(str(key["id"]) for key in enrolment.payload["keys"] if key["use"] == "authority")
+
+
 def spoken_fingerprint(enrolment: Statement) -> str:
-    """What both ends read aloud before an authority is admitted: the id of the statement, in groups of four."""
-    return fingerprint(enrolment.id)
+    """The same in groups of four, to read aloud."""
+    return fingerprint(authority_fingerprint(enrolment))
 
 
 def enrol_principal(
