@@ -138,7 +138,7 @@ class Intake:
             uploads.advance(self._place, self._offset, self._parts, self._runtime)
             self._parts, self._committed = [], self._offset
             self._runtime.desk.remember(self._place.id, self._committed, self._hash)
-        if self.complete:
+        if self.complete and self.composite is None:
             self.composite = uploads.finish(self._place, self._runtime.now(), self._runtime)
 
     def _reread(self) -> RunningHash:
