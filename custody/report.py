@@ -51,7 +51,8 @@ _FAILED: Final = {
     "completeness": 21,
 }  # fmt: skip
 _UNMET: Final = {"log": 22, "signers": 22, "signatures": 22, "quorum": 22, "time": 23, "timestamps": 23}
-_TEXT = Text(longest=65_536)
+_LONGEST: Final = 4000
+_TEXT: Final = Text(longest=65_536)
 
 
 class Status(StrEnum):
@@ -70,7 +71,7 @@ class Place:
         file: In the bundle.
         line: From 1.
         offset: Of the line's first byte in the file, or of the byte itself.
-        chain: `exchange`, `service`, or the authority whose registry it is.
+        chain: `@exchange`, `@service`, or the authority whose registry it is.
         seq: Of the entry.
     """
 
@@ -131,7 +132,7 @@ class Check:
             exit_code = _MALFORMED
         else:
             exit_code = _FAILED.get(check_id, _TAMPERED)
-        return cls(check_id, Status.FAIL, str(error), error.code, place, exit_code)
+        return cls(check_id, Status.FAIL, str(error)[:_LONGEST], error.code, place, exit_code)
 
     def fields(self) -> dict[str, Any]:
         """As it stands in the JSON twin."""

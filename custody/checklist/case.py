@@ -26,7 +26,8 @@ from custody.statement import Statement
 from custody.tail import TailProof
 from custody.trust import Trust
 
-EXCHANGE: Final = "exchange"
+EXCHANGE: Final = "@exchange"
+"""Name of the exchange's chain here; no authority can have it."""
 if TYPE_CHECKING:
     from custody.checklist.chains import Matched
     from custody.checklist.mirror import Walked
@@ -54,7 +55,7 @@ class Chain:
     """One chain of a bundle.
 
     Attributes:
-        name: `exchange`, `@service`, or the authority whose registry it is.
+        name: `@exchange`, `@service`, or the authority whose registry it is.
         folder: Where its files lie; empty, or ends with a slash.
         handle: The handle its entries must bear, hex.
         entries: Disclosed entries, as they stand in the file.

@@ -161,7 +161,7 @@ def _ask(found: Replay, chain: Chain, act: chains.Act) -> None:
     if line is None:
         return
     registry = found.registries.get(statement.authority)
-    if registry is None:
+    if registry is None or not registry.length:
         found.strangers.add(statement.authority)
         return
     try:
@@ -198,7 +198,7 @@ def _job(needed: Needed) -> _Job:
 
 def _verify_all(jobs: Sequence[_Job], processes: int | None) -> list[tuple[int, CustodyError]]:
     """(number, error) of the first wrong signature of each batch, in order."""
-    count = processes or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = processes or _cores()
     if len(jobs) <= PARALLEL_ABOVE or count == 1:
         return _verify_batch(jobs)
     batches = [jobs[start : start + _BATCH] for start in range(0, len(jobs), _BATCH)]
@@ -215,6 +215,11 @@ def _verify_batch(jobs: Sequence[_Job]) -> list[tuple[int, CustodyError]]:
         except CustodyError as error:
             return [(number, error)]
     return []
+
+
+def _cores() -> int:
+    """Cores this process may use; not every system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @lru_cache(maxsize=4096)
