@@ -50,6 +50,7 @@ class Span:
     "/{download}/items/{item}", methods=["GET", "HEAD"], response_class=Response, responses={**_BYTES, **_READ}
 )
 async def read(
+    *,
     download: Id,
     item: Id,
     caller: CallerDep,

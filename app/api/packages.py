@@ -1,4 +1,5 @@
 """Packages: their headers, seal, manifest, grants, releases, receipts."""
+# ruff: noqa: FAST003 - the package in the path is taken by a dependency
 
 from typing import Annotated, Any, Final
 
@@ -82,6 +83,7 @@ def see_package(package: Id, caller: CallerDep, runtime: RuntimeDep) -> PackageO
     dependencies=[Octets],
 )
 def put_header(
+    *,
     package: Id,
     sha256: Digest,
     data: Annotated[bytes, Depends(body_of)],

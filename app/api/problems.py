@@ -145,7 +145,7 @@ def install(app: FastAPI) -> None:
 
 
 def _off_loop(handler: Callable[[Request, Any], Response]) -> Any:
-    async def answer(request: Request, error: Exception) -> Response:  # noqa: RUF029 - quick; async so that no thread is taken
+    async def answer(request: Request, error: Exception) -> Response:
         return handler(request, error)
 
     return answer

@@ -19,9 +19,8 @@ from starlette.requests import ClientDisconnect
 from app.api.deps import CallerDep, Id, RuntimeDep
 from app.api.problems import Refused, documented
 from app.errors import BadRequest, TooLarge
-from app.services import uploads
+from app.services import upload_creation, uploads
 from app.services.intake import Checksum, Intake
-from app.services.runtime import Runtime
 from app.services.uploads import Place
 
 VERSION: Final = "1.0.0"
@@ -54,7 +53,7 @@ _PATCHED = documented(
 _BODY = {"requestBody": {"content": {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}}}
 
 
-@router.options("/uploads/{upload}", status_code=204, responses=documented())
+@router.options("/uploads/{upload}", status_code=204, responses=documented())  # noqa: FAST003 - the same for all
 @router.options("/packages/{package}/items/{item}/uploads", status_code=204, responses=documented())
 def options(runtime: RuntimeDep) -> Response:
     """What of tus is spoken here."""
@@ -75,6 +74,7 @@ def options(runtime: RuntimeDep) -> Response:
     response_class=Response,
 )  # fmt: skip
 def create(
+    *,
     package: Id,
     item: Id,
     caller: CallerDep,
@@ -83,7 +83,7 @@ def create(
     part_size: Annotated[int | None, Query(ge=1, description="Grid; by default the smallest allowed")] = None,
 ) -> Response:
     """Begin to upload the body of an item, or find the upload that is open for it."""
-    command = uploads.Create(
+    command = upload_creation.Create(
         package=package,
         item=item,
         length=_number("Upload-Length", upload_length),
@@ -91,7 +91,7 @@ def create(
         caller=caller,
         at=runtime.now(),
     )
-    place, fresh = uploads.create(command, runtime)
+    place, fresh = upload_creation.create(command, runtime)
     headers = {"Location": f"/v1/uploads/{place.id}", **_where(place)}
     return Response(status_code=201 if fresh else 200, headers=headers)
 
@@ -108,6 +108,7 @@ def see(upload: Id, caller: CallerDep, runtime: RuntimeDep) -> Response:
     response_class=Response,
 )  # fmt: skip
 async def send(
+    *,
     upload: Id,
     request: Request,
     caller: CallerDep,

@@ -119,7 +119,8 @@ def seal(command: On, runtime: Runtime) -> Lodged:
     """Bind the items to the sender's manifest, which is the first grant of their headers.
 
     The bodies are locked for a day first, then the seal becomes a fact, then they are locked until the date of the
-    manifest. A crash in between leaves bodies that can be deleted after a day, or a seal whose locks the fixity pass lengthens.
+    manifest. A crash in between leaves bodies that can be deleted after a day, or a seal whose locks the fixity
+    pass lengthens.
 
     Raises:
         ManifestMismatch: The manifest is not what was uploaded, or names headers that were not put.

@@ -55,14 +55,14 @@ def prepare(settings: Settings, now: datetime) -> State:
     """Open the state, making whatever of it is missing.
 
     Raises:
-        StateConflict: The origin that is set differs from the one kept, or log keys are missing beside a log that began.
+        StateConflict: The origin that is set differs from the one kept, or a log that began lacks its keys.
         PrivateFileExposed, FormatError: A key file is open to others, or holds something else.
     """
     made: list[tuple[str, Path]] = []
     private_files.private_directory(settings.state)
     begun = is_made(settings)
     signers = []
-    origin = _origin(settings, made)
+    origin = _origin(settings)
     for name, kind in LOG_KEYS.items():
         signers.append(_log_key(settings.state / "log" / name, origin, kind, begun=begun, made=made))
     if not begun:
@@ -80,7 +80,7 @@ def certificate(settings: Settings, now: datetime) -> certificates.Paths | None:
     return _tls(settings, now, [])
 
 
-def _origin(settings: Settings, made: list[tuple[str, Path]]) -> str:
+def _origin(settings: Settings) -> str:
     path = settings.state / ORIGIN
     if not path.exists():
         return settings.origin or f"{urlsplit(settings.public_url).netloc}/log"
@@ -115,7 +115,8 @@ def _tls(settings: Settings, now: datetime, made: list[tuple[str, Path]]) -> cer
     if settings.tls is Tls.BEHIND_PROXY:
         return None
     if settings.tls is Tls.FILES:
-        assert settings.tls_certificate is not None and settings.tls_key is not None
+        assert settings.tls_certificate is not None
+        assert settings.tls_key is not None
         return certificates.Paths(settings.tls_certificate, settings.tls_certificate, settings.tls_key)
     directory = settings.state / "tls"
     if not (directory / "ca.pem").exists():
