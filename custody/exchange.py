@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from custody import events
-from custody.entry import Entry
+from custody.entry import Entry, StatementMismatch
 from custody.errors import VerificationError
 from custody.registry import Registry
 from custody.statement import Statement
@@ -45,6 +45,7 @@ class Package:
         uploads: Item id → what the service recorded (`size`, `part_size`, `parts`).
         sealed: Hash of the entry package.sealed.
         releases: Statement id of the manifest and of every grant → what it grants.
+        demands: Statement id of every restriction and recall.
         receipts: Authority → outcome.
         released: (statement id, authority) of every key.released.
     """
@@ -56,6 +57,7 @@ class Package:
     manifest: Statement | None = None
     sealed: str = ""
     releases: dict[str, Release] = field(default_factory=dict)
+    demands: set[str] = field(default_factory=set)
     receipts: dict[str, str] = field(default_factory=dict)
     released: set[tuple[str, str]] = field(default_factory=set)
 
@@ -63,8 +65,12 @@ class Package:
     def items(self) -> dict[str, dict[str, Any]]:
         """Item id → its member of the manifest, the inventory among them."""
         assert self.manifest is not None
-        payload = self.manifest.payload
-        return {item["id"]: item for item in [*payload["items"], payload["inventory"]]}
+        return _items(self.manifest)
+
+    @property
+    def recipients(self) -> frozenset[str]:
+        """Authorities that the manifest or a grant names."""
+        return frozenset().union(*(release.authorities for release in self.releases.values()))
 
 
 _PACKAGE_STATES = {
@@ -76,7 +82,11 @@ _PACKAGE_STATES = {
 
 
 class Exchange:
-    """An exchange chain, replayed."""
+    """An exchange chain, replayed.
+
+    Attributes:
+        unchecked: Authorities whose keys were named and whose registry was not at hand: nothing is known of those keys.
+    """
 
     def __init__(self) -> None:
         self.parties: set[str] = set()
@@ -84,8 +94,10 @@ class Exchange:
         self.packages: dict[str, Package] = {}
         self.closed = False
         self.length = 0
+        self.unchecked: set[str] = set()
+        self._seen: set[str] = set()
         self._statements: dict[str, str] = {}
-        self._downloads: set[str] = set()
+        self._downloads: dict[str, dict[str, str]] = {}
 
     def apply(
         self, entry: Entry, statement: Statement | None, *, index: int, registries: Mapping[str, Registry]
@@ -100,6 +112,7 @@ class Exchange:
 
         Raises:
             ExchangeRuleBroken: The state before does not allow it.
+            StatementMismatch, SchemaMismatch: The statement is not of the entry's event, or its key is another's.
         """
         row = events.lookup(entry.event)
         if row.chain not in ("exchange", "any"):
@@ -109,11 +122,12 @@ class Exchange:
         if self.closed and not row.after_close:
             raise ExchangeRuleBroken(f"{entry.event} at seq {entry.seq} follows exchange.closed")
         if statement is not None:
-            if entry.event != "exchange.opened":
-                self._check_party(entry, statement)
+            self._check_statement(entry, statement, registries)
             self._take(entry, statement, index, registries)
         elif row.kind is None:
             self._note(entry)
+        if statement is not None:
+            self._seen.add(statement.id)
         self.length += 1
 
     def package_of(self, statement_id: str) -> Package:
@@ -130,6 +144,23 @@ class Exchange:
         except KeyError:
             raise ExchangeRuleBroken(f"package {package_id} was not declared before") from None
 
+    def _check_statement(self, entry: Entry, statement: Statement, registries: Mapping[str, Registry]) -> None:
+        row, key = events.lookup(entry.event), entry.fields["actor"].get("key", "")
+        if statement.kind != row.kind or statement.payload.get("event", entry.event) != entry.event:
+            raise StatementMismatch(
+                f"a statement of kind {statement.kind} stands under {entry.event} at seq {entry.seq}"
+            )
+        events.check_detail(entry.event, row, statement.payload)
+        if statement.id in self._seen:
+            raise ExchangeRuleBroken(f"statement {statement.id} stands in this exchange already")
+        registry = registries.get(statement.authority)
+        signed = [registry.known_key(key_id) for key_id, _ in statement.signatures] if registry else []
+        own = {record.id for record in signed if record is not None and record.holder == statement.principal}
+        if own and key not in own:  # without any of its own the signer was not entitled: `Registry.signers`
+            raise StatementMismatch(f"entry {entry.seq} names key {key}, which is not {statement.principal}'s")
+        if entry.event != "exchange.opened":
+            self._check_party(entry, statement)
+
     def _check_party(self, entry: Entry, statement: Statement) -> None:
         allowed = self.parties | self.auditors if entry.event == "log.exported" else self.parties
         if statement.authority not in allowed:
@@ -140,13 +171,13 @@ class Exchange:
         detail = payload.get("detail", {})
         match entry.event:
             case "exchange.opened":
-                self.parties, self.auditors = set(detail["parties"]), set(detail.get("auditors", ()))
-                if statement.authority not in self.parties:
+                if statement.authority not in detail["parties"]:
                     raise ExchangeRuleBroken(f"{statement.authority} opens an exchange it is no party of")
+                self.parties, self.auditors = set(detail["parties"]), set(detail.get("auditors", ()))
             case "exchange.closed":
                 self.closed = True
             case "party.added":
-                (self.parties if detail["as"] == "party" else self.auditors).add(entry.subject["authority"])
+                self._add_party(entry, detail["as"])
             case "package.declared":
                 self._declare(entry, statement)
             case "package.sealed":
@@ -166,6 +197,12 @@ class Exchange:
             case _ if "package" in entry.subject:
                 self.package(entry.subject["package"])
 
+    def _add_party(self, entry: Entry, part: str) -> None:
+        authority = entry.subject["authority"]
+        if authority in self.parties or (part == "auditor" and authority in self.auditors):
+            raise ExchangeRuleBroken(f"seq {entry.seq} adds {authority}, which stands in this exchange already")
+        (self.parties if part == "party" else self.auditors).add(authority)
+
     def _note(self, entry: Entry) -> None:
         noted, subject = entry.noted, entry.subject
         if entry.event == "access.denied" or "package" not in subject:
@@ -174,9 +211,13 @@ class Exchange:
         if entry.event == "upload.completed":
             if package.state != "declared":
                 raise ExchangeRuleBroken(f"seq {entry.seq}: an item arrives after package {package.id} was sealed")
+            if subject["item"] in package.uploads:
+                raise ExchangeRuleBroken(f"seq {entry.seq}: item {subject['item']} arrives a second time")
             package.uploads[subject["item"]] = noted
-        elif entry.event == "download.closed" and noted["opened"] not in self._downloads:
-            raise ExchangeRuleBroken(f"seq {entry.seq} closes a download that was not opened")
+        elif entry.event == "download.closed":
+            if self._downloads.get(noted["opened"]) != subject:
+                raise ExchangeRuleBroken(f"seq {entry.seq} closes a download that is not open, or of something else")
+            del self._downloads[noted["opened"]]
 
     def _declare(self, entry: Entry, statement: Statement) -> None:
         package_id = entry.subject["package"]
@@ -193,25 +234,25 @@ class Exchange:
             raise ExchangeRuleBroken(
                 f"package {package.id} is {package.state} by {package.sender}, {statement.authority} cannot seal it"
             )
-        package.manifest = statement
-        if len(package.items) != len(statement.payload["items"]) + 1:
+        items = _items(statement)
+        if len(items) != len(statement.payload["items"]) + 1:
             raise ExchangeRuleBroken(f"package {package.id}: the inventory bears the id of another item")
-        for item_id, item in package.items.items():
+        for item_id, item in items.items():
             recorded = package.uploads.get(item_id)
             if recorded is None or any(recorded[name] != item[name] for name in ("part_size", "parts", "size")):
                 raise ExchangeRuleBroken(f"item {item_id} of the manifest is not what upload.completed recorded")
-        package.state, package.sealed = "sealed", entry.hash.hex()
-        headers = {item_id: item["header"]["sha256"] for item_id, item in package.items.items()}
+        unsaid = sorted(package.uploads.keys() - items.keys())
+        if unsaid:
+            raise ExchangeRuleBroken(f"item {unsaid[0]} arrived and is not in the manifest of package {package.id}")
+        headers = {item_id: item["header"]["sha256"] for item_id, item in items.items()}
         self._add_release(package, statement, headers, index, registries)
+        package.manifest, package.state, package.sealed = statement, "sealed", entry.hash.hex()
 
     def _grant(self, entry: Entry, statement: Statement, index: int, registries: Mapping[str, Registry]) -> None:
         payload = statement.payload
-        package = self._same_package(entry, payload["manifest"])
+        package = self._of_manifest(entry, payload["manifest"])
         assert package.manifest is not None
-        if package.manifest.id != payload["manifest"]:
-            raise ExchangeRuleBroken(f"grant {statement.id} names a statement that is no manifest")
-        holders = {package.sender}.union(*(release.authorities for release in package.releases.values()))
-        if statement.authority not in holders:
+        if statement.authority not in package.recipients | {package.sender}:
             raise ExchangeRuleBroken(f"{statement.authority} grants package {package.id} without holding it")
         headers = {item["id"]: item["header"]["sha256"] for item in payload["items"]}
         if not headers.keys() <= package.items.keys():
@@ -234,8 +275,11 @@ class Exchange:
             if authority not in self.parties:
                 raise ExchangeRuleBroken(f"recipient {authority} of {statement.id} is no party")
             registry = registries.get(authority)
-            for key_id in recipient["keys"] if registry else ():
-                key = registry.key(key_id, at=index) if registry else None
+            if registry is None:
+                self.unchecked.add(authority)
+                continue
+            for key_id in recipient["keys"]:
+                key = registry.key(key_id, at=index)
                 if key is None or key.use != "encryption" or key.alg != payload["sealing"]:
                     raise ExchangeRuleBroken(f"{key_id} is no live {payload['sealing']} key of {authority} at {index}")
         authorities = frozenset(recipient["authority"] for recipient in payload["recipients"])
@@ -252,7 +296,8 @@ class Exchange:
         release.accepted_by.add(statement.authority)
 
     def _release(self, entry: Entry, statement: Statement) -> None:
-        grant_id = statement.payload["detail"]["grant"]
+        detail = statement.payload["detail"]
+        grant_id = detail["grant"]
         package = self._same_package(entry, grant_id)
         release = package.releases[grant_id]
         if statement.authority not in release.authorities:
@@ -261,6 +306,11 @@ class Exchange:
             raise ExchangeRuleBroken(f"seq {entry.seq}: a header leaves before its conditions were accepted")
         if package.state != "sealed":
             raise ExchangeRuleBroken(f"seq {entry.seq}: a header of a package leaves that is {package.state}")
+        if not release.headers.keys() >= set(detail.get("items", ())):
+            raise ExchangeRuleBroken(f"seq {entry.seq}: a header leaves of an item that {grant_id} does not grant")
+        time = entry.fields["time"]
+        if release.statement.payload.get("until", time) < time:
+            raise ExchangeRuleBroken(f"seq {entry.seq}: a header leaves after its grant has ended")
         package.released.add((grant_id, statement.authority))
 
     def _open_download(self, entry: Entry) -> None:
@@ -269,14 +319,14 @@ class Exchange:
             raise ExchangeRuleBroken(f"seq {entry.seq}: a package is downloaded before it was sealed")
         if "item" in entry.subject and entry.subject["item"] not in package.items:
             raise ExchangeRuleBroken(f"seq {entry.seq}: an item is downloaded that is not in the manifest")
-        self._downloads.add(entry.hash.hex())
+        self._downloads[entry.hash.hex()] = entry.subject
 
     def _receipt(self, entry: Entry, statement: Statement) -> None:
         payload = statement.payload
-        package = self._same_package(entry, payload["manifest"])
+        package = self._of_manifest(entry, payload["manifest"])
         if payload["sealed"] != package.sealed:
             raise ExchangeRuleBroken(f"receipt at seq {entry.seq} names another sealing of package {package.id}")
-        if not any(statement.authority in release.authorities for release in package.releases.values()):
+        if statement.authority not in package.recipients:
             raise ExchangeRuleBroken(f"{statement.authority} signs a receipt for a package sent to others")
         if statement.authority in package.receipts:
             raise ExchangeRuleBroken(f"{statement.authority} answers package {package.id} a second time")
@@ -290,11 +340,24 @@ class Exchange:
 
     def _change_state(self, entry: Entry, statement: Statement) -> None:
         package = self.package(entry.subject["package"])
+        if package.manifest is None:
+            raise ExchangeRuleBroken(f"{entry.event} at seq {entry.seq}: package {package.id} was not sealed before")
         if entry.event == "package.withdrawn":
-            self._same_package(entry, statement.payload["manifest"])
-        if entry.event != "package.destroyed" and statement.authority != package.sender:
-            raise ExchangeRuleBroken(f"{entry.event} at seq {entry.seq} is signed by {statement.authority}, no sender")
+            self._of_manifest(entry, statement.payload["manifest"])
+        entitled = package.recipients if entry.event == "package.destroyed" else {package.sender}
+        if statement.authority not in entitled:
+            raise ExchangeRuleBroken(f"{entry.event} at seq {entry.seq} is signed by {statement.authority}")
+        if entry.event == "package.destroyed" and statement.payload["answers"] not in package.demands:
+            raise ExchangeRuleBroken(f"seq {entry.seq} answers {statement.payload['answers']}, which demands nothing")
+        if statement.kind == "restriction":
+            package.demands.add(statement.id)
         package.state = _PACKAGE_STATES[entry.event]
+
+    def _of_manifest(self, entry: Entry, statement_id: str) -> Package:
+        package = self._same_package(entry, statement_id)
+        if package.manifest is None or package.manifest.id != statement_id:
+            raise ExchangeRuleBroken(f"seq {entry.seq} names {statement_id}, which is a grant, expected the manifest")
+        return package
 
     def _same_package(self, entry: Entry, statement_id: str) -> Package:
         package = self.package_of(statement_id)
@@ -303,3 +366,8 @@ class Exchange:
                 f"seq {entry.seq} is about package {entry.subject.get('package')}, its statement about {package.id}"
             )
         return package
+
+
+def _items(manifest: Statement) -> dict[str, dict[str, Any]]:
+    payload = manifest.payload
+    return {item["id"]: item for item in [*payload["items"], payload["inventory"]]}

@@ -2,8 +2,8 @@
 
 JSON lines inside a sealed item: line 0 describes the acquisition, the others one file each, sorted by raw path bytes.
 Each line carries its own salt, and the commitment in the manifest is a Merkle root over the lines: one file can later
-be proven to a court without any key and without the other names. Names are the sender's and hostile until checked; nothing
-here turns one into a path on disk. Specification: docs/spec/inventory.md.
+be proven to a court without any key and without the other names. Names are the sender's and hostile until checked;
+nothing here turns one into a path on disk. Specification: docs/spec/inventory.md.
 """
 
 import hashlib
@@ -272,7 +272,8 @@ def _check_line(fields: Mapping[str, Any], line: Line) -> None:
     holds_bytes = line.type in ("device", "file")
     if b"\0" in line.path:
         raise InventoryMalformed(f"path {line.path[:80]!r} holds a NUL")
-    if holds_bytes != ({"blake3", "sha256", "size"} <= fields.keys()) or (line.extents and not holds_bytes):
+    given = {"blake3", "sha256", "size"} & fields.keys()
+    if len(given) != (3 if holds_bytes else 0) or (line.extents and not holds_bytes):
         raise InventoryMalformed(f"a {line.type} {'needs' if holds_bytes else 'has no'} size and both digests")
     if (line.type == "symlink") != (line.target is not None):
         raise InventoryMalformed(f"a {line.type} {'needs' if line.type == 'symlink' else 'has no'} target")

@@ -8,7 +8,7 @@
 | encryption | age recipient | nothing |
 
 A key id is the hex SHA-256 of the SubjectPublicKeyInfo, or of the age recipient string. Specification:
-docs/spec/keys.md.
+docs/spec/registry.md.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
@@ -151,6 +151,8 @@ class SigningKey:
             private = serialization.load_pem_private_key(pem, passphrase)
         except TypeError as error:
             raise KeyLocked("private key is encrypted, expected a passphrase, or none is needed") from error
+        except UnsupportedAlgorithm as error:
+            raise KeyMalformed(f"private key of an unknown algorithm or cipher: {error}") from error
         except ValueError as error:
             if b"ENCRYPTED" in pem:
                 raise KeyLocked("passphrase does not open the private key") from error

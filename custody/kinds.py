@@ -4,6 +4,7 @@ A kind that asks and a kind that answers are never the same, so no statement can
 Specification: docs/spec/statements.md.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from custody.errors import UnsupportedError
@@ -179,6 +180,16 @@ KINDS: Final[dict[str, Record]] = {
     ),
 }
 
+_KEY_FORMS: Final = {
+    "add": frozenset({"key"}),
+    "revoke": frozenset({"revokes"}),
+    "rotate": frozenset({"key", "replaces"}),
+}
+_ENROLMENT_FORMS: Final = {
+    "name": frozenset({"name", "country", "sign_with", "recovery"}),
+    "principal": frozenset({"principal"}),
+}
+
 PAYLOAD_TYPE = "application/vnd.rogatory.{}.v1+json"
 _TYPES = {PAYLOAD_TYPE.format(kind): kind for kind in KINDS}
 
@@ -187,6 +198,12 @@ class UnknownKind(UnsupportedError):
     """A payload type that this version does not know."""
 
     code = "unknown-kind"
+
+
+class UnknownVersion(UnknownKind):
+    """A payload of a known kind in a version that this code does not know."""
+
+    code = "unknown-version"
 
 
 def kind_of(payload_type: str) -> str:
@@ -205,11 +222,23 @@ def check_payload(kind: str, payload: dict[str, Any]) -> None:
     """Hold a payload to the closed schema of its kind.
 
     Raises:
-        UnknownKind: The payload is of another version than 1.
-        SchemaMismatch: A member is missing, unknown or of another shape, or `kind` differs from the type.
+        UnknownVersion: The payload is of another version than 1.
+        SchemaMismatch: A member is missing, unknown or of another shape, `kind` differs from the type, or the
+            members are not those of an enrolment's or key statement's form.
     """
     if type(payload.get("v")) is int and payload["v"] != 1:
-        raise UnknownKind(f"statement of version {payload['v']}, this verifier knows 1")
+        raise UnknownVersion(f"statement of version {payload['v']}, this verifier knows 1")
     KINDS[kind].check(payload)
     if payload["kind"] != kind:
         raise SchemaMismatch(f"kind: found {payload['kind']!r} under the payload type of {kind!r}")
+    if kind == "key":
+        _check_form(payload, _KEY_FORMS, frozenset({payload["action"]}))
+    elif kind == "enrolment":
+        _check_form(payload, _ENROLMENT_FORMS, frozenset(_ENROLMENT_FORMS.keys() & payload.keys()))
+
+
+def _check_form(payload: Mapping[str, Any], forms: Mapping[str, frozenset[str]], chosen: frozenset[str]) -> None:
+    """Of the members that only some form has, exactly those of the one chosen."""
+    found = payload.keys() & frozenset().union(*forms.values())
+    if len(chosen) != 1 or found != forms[next(iter(chosen))]:
+        raise SchemaMismatch(f"members {' '.join(sorted(found)) or 'none'} do not make one form of {payload['kind']}")

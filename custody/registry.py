@@ -15,7 +15,7 @@ from typing import Final
 
 from custody import entry as entries
 from custody import events
-from custody.entry import Entry
+from custody.entry import Entry, StatementMismatch
 from custody.errors import VerificationError
 from custody.keys import KeyRecord, PublicKey
 from custody.statement import Statement
@@ -85,12 +85,13 @@ class Registry:
         self.country = ""
         self.length = 0
         self.founders: frozenset[str] = frozenset()
-        """Ids of the keys of seq 0; a pin is one of these."""
+        """Ids of the keys that signed seq 0; a pin is one of these. Anybody may name an encryption key of another."""
         self._keys: dict[str, _Key] = {}
         self._principals: dict[str, Principal] = {}
         self._sign_with: list[tuple[int, tuple[str, ...]]] = []
         self._active = _Switch()
         self._recovery = ""
+        self._statements: set[str] = set()
 
     # ------------------------------------------------------------ questions
 
@@ -140,10 +141,11 @@ class Registry:
         return frozenset(role for role, switch in principal.roles.items() if switch.on(at))
 
     def signers(self, statement: Statement, *, event: str, at: int) -> list[PublicKey]:
-        """The keys whose signatures a statement needs to stand as `event` at log index `at`.
+        """The keys to verify a statement with, so that it may stand as `event` at log index `at`.
 
         The caller verifies the statement with every one of them. The reader may conclude from a successful check
-        that a holder entitled to this event at that place said it.
+        that a holder entitled to this event at that place said it, and that no other key registered before that
+        place bears a wrong signature: all verifiers agree on one envelope, whatever else they look at.
 
         Raises:
             SignerNotEntitled: No live key of the right use signed, or its holder lacked the role.
@@ -153,7 +155,7 @@ class Registry:
         if principal_id is None:
             if events.AUTHORITY_KEY not in row.roles:
                 raise SignerNotEntitled(f"{event} is signed by an authority's own key, expected a principal")
-            return self._authority_signers(statement, at)
+            return self._with_others(statement, self._authority_signers(statement, at), at)
         if not self.roles(principal_id, at=at) & row.roles:
             expected = ", ".join(sorted(row.roles))
             raise SignerNotEntitled(
@@ -167,7 +169,7 @@ class Registry:
         ]
         if not needed:
             raise SignerNotEntitled(f"statement {statement.id} bears no signature by a live key of {principal_id}")
-        return needed
+        return self._with_others(statement, needed, at)
 
     # ------------------------------------------------------------ replay
 
@@ -195,7 +197,9 @@ class Registry:
         entries.check_statement(entry, statement)
         if statement.authority != self.authority:
             raise RegistryRuleBroken(f"{statement.authority} signs in the registry of {self.authority}")
-        if (entry.event == "authority.enrolled") != (self.length == 0):
+        if statement.id in self._statements:
+            raise RegistryRuleBroken(f"statement {statement.id} stands in the registry of {self.authority} already")
+        if (entry.event == "authority.enrolled") != (self.length == 0) or (self.length == 0 and entry.seq != 0):
             raise RegistryRuleBroken(
                 f"{entry.event} at seq {entry.seq}: a registry begins with authority.enrolled, once"
             )
@@ -208,7 +212,10 @@ class Registry:
         if verify:
             for key in needed:
                 statement.verify(key)
+        if entry.fields["actor"]["key"] not in {key.id for key in needed}:
+            raise StatementMismatch(f"entry {entry.seq} names key {entry.fields['actor']['key']}, which need not sign")
         self._change(entry, statement, incoming, index)
+        self._statements.add(statement.id)
         self.length += 1
         return needed
 
@@ -233,7 +240,7 @@ class Registry:
         payload = statement.payload
         if change == "enrolled":
             self.name, self.country = payload["name"], payload["country"]
-            self.founders = frozenset(record.id for record in incoming)
+            self.founders = frozenset(record.id for record in incoming if record.use != "encryption")
             self._recovery = payload["recovery"]
             self._sign_with = [(-1, tuple(payload["sign_with"]))]
             self._active.set(index, on=True)
@@ -262,8 +269,6 @@ class Registry:
             self._add(incoming, index)
             return
         principal = self._known_principal(payload["subject"]["principal"])
-        if principal.ended:
-            raise RegistryRuleBroken(f"principal {principal.id} was revoked at index {principal.ended[0]}")
         principal.live.set(index, on=change == "reinstated")
         if change == "revoked":
             principal.ended.append(index)
@@ -271,21 +276,28 @@ class Registry:
     def _change_key(self, statement: Statement, incoming: list[KeyRecord], index: int) -> None:
         payload = statement.payload
         gone = payload.get("revokes") or payload.get("replaces")
-        if (payload["action"] == "add") != (gone is None) or (payload["action"] == "revoke") != (not incoming):
-            raise RegistryRuleBroken(f"key statement {statement.id} does not fit its action {payload['action']}")
-        if gone is not None:
-            old = self._keys.get(gone)
-            if old is None or not old.live.on(index):
-                raise RegistryRuleBroken(f"key {gone} is not live at index {index}")
-            if incoming and (incoming[0].use, incoming[0].holder) != (old.record.use, old.record.holder):
-                raise RegistryRuleBroken(f"key {incoming[0].id} replaces a key of another use or holder")
-            old.live.set(index, on=False)
         for record in incoming:
             if record.holder != self.authority:
                 self._known_principal(record.holder)
+        old = self._keys.get(gone) if gone is not None else None
+        if gone is not None and (old is None or not old.live.on(index)):
+            raise RegistryRuleBroken(f"key {gone} is not live at index {index}")
+        if old and incoming and (incoming[0].use, incoming[0].holder) != (old.record.use, old.record.holder):
+            raise RegistryRuleBroken(f"key {incoming[0].id} replaces a key of another use or holder")
+        if "recovery" in {record.use for record in incoming} | {old.record.use if old else ""}:
+            self._check_recovery(statement, old, index)
+            self._recovery = incoming[0].id if incoming else ""
+        if old:
+            old.live.set(index, on=False)
         self._add(incoming, index)
-        if payload["action"] == "rotate" and gone == self._recovery:
-            self._recovery = incoming[0].id
+
+    def _check_recovery(self, statement: Statement, old: _Key | None, index: int) -> None:
+        """A thief of an authority key must not get, end or replace what is to override the thief."""
+        by_itself = any(record.use == "recovery" for record in self._live_signatures(statement, index))
+        if old is None or not by_itself:
+            raise RegistryRuleBroken(
+                f"the recovery key of {self.authority} is replaced or ended by itself, never added"
+            )
 
     def _add(self, incoming: list[KeyRecord], index: int) -> None:
         for record in incoming:
@@ -309,9 +321,10 @@ class Registry:
 
     def _founding_signers(self, statement: Statement, incoming: list[KeyRecord]) -> list[PublicKey]:
         payload = statement.payload
-        if not {"name", "country", "sign_with", "recovery"} <= payload.keys() or "principal" in payload:
+        strange = sorted({record.use for record in incoming} & {"login", "statement"})
+        if strange or statement.principal is not None:
             raise RegistryRuleBroken(
-                "the first enrolment names name, country, sign_with and recovery, and no principal"
+                f"the first enrolment is an authority's, not {statement.principal}'s; uses {strange}"
             )
         by_use = {use: [record for record in incoming if record.use == use] for use in ("authority", "recovery")}
         algorithms = sorted(record.alg for record in by_use["authority"])
@@ -335,6 +348,13 @@ class Registry:
             )
         return [record.verifier() for record in by_algorithm.values()]
 
+    def _with_others(self, statement: Statement, needed: list[PublicKey], at: int) -> list[PublicKey]:
+        """Beside the needed keys every other one that signed and was registered before: a wrong signature fails."""
+        there = {key.id for key in needed}
+        keys = [self._keys.get(key_id) for key_id, _ in statement.signatures if key_id not in there]
+        others = [key.record for key in keys if key is not None and key.live.places[0] < at]
+        return needed + [record.verifier() for record in others if record.use != "encryption"]
+
     def _required(self, at: int) -> tuple[str, ...]:
         return next(names for index, names in reversed(self._sign_with) if index < at)
 
@@ -343,7 +363,9 @@ class Registry:
         return [record for record in found if record is not None]
 
     def _known_principal(self, principal_id: str) -> Principal:
-        try:
-            return self._principals[principal_id]
-        except KeyError:
-            raise RegistryRuleBroken(f"principal {principal_id} is not enrolled here") from None
+        principal = self._principals.get(principal_id)
+        if principal is None:
+            raise RegistryRuleBroken(f"principal {principal_id} is not enrolled here")
+        if principal.ended:
+            raise RegistryRuleBroken(f"principal {principal_id} was revoked at index {principal.ended[0]}")
+        return principal

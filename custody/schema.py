@@ -7,6 +7,7 @@ are the norm. Checks are written for the hot path: a hundred thousand entries pa
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -46,6 +47,23 @@ class Text:
     def json_schema(self) -> dict[str, Any]:
         rules: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": self.longest}
         return rules | ({"pattern": f"^(?:{self.pattern})$"} if self.pattern else {})
+
+
+class Time(Text):
+    """A UTC time to the microsecond in its only spelling, of a day that the calendar has."""
+
+    def __init__(self) -> None:
+        super().__init__(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", longest=27)
+        self._clock = re.compile(r".{11}(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d").match
+
+    def check(self, value: Any) -> None:
+        super().check(value)
+        try:
+            datetime.fromisoformat(value[:10])
+        except ValueError:
+            raise SchemaMismatch(f"found {_brief(value)}, expected a day of the calendar") from None
+        if not self._clock(value):
+            raise SchemaMismatch(f"found {_brief(value)}, expected 00:00:00 to 23:59:59")
 
 
 class Hex:
@@ -118,7 +136,9 @@ class ListOf:
         keys = value if names is True else [tuple(member[name] for name in names) for member in value]  # type: ignore[union-attr]
         for before, after in pairwise(keys):
             if not before < after:
-                raise SchemaMismatch(f"{after!r} stands after {before!r}, expected ascending order and none twice")
+                raise SchemaMismatch(
+                    f"{_brief(after)} stands after {_brief(before)}, expected ascending order and none twice"
+                )
 
     def json_schema(self) -> dict[str, Any]:
         return {
@@ -169,7 +189,9 @@ class Record:
 
 
 def _brief(value: Any) -> str:
-    text = repr(value)
+    if type(value) in (dict, list):
+        return f"{'an object' if type(value) is dict else 'an array'} of {len(value)} members"
+    text = repr(value[:80] if type(value) is str else value)
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
@@ -177,7 +199,7 @@ def _brief(value: Any) -> str:
 HASH = Hex(32)
 ID = Hex(16)
 NONCE = Hex(16)
-TIME = Text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", longest=27)
+TIME = Time()
 ORIGIN = Text(r"[!-*,-~]{1,255}", longest=255)
 AUTHORITY_ID = Text(r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?", longest=64)
 CODE = Text(r"[a-z][a-z0-9_.-]{0,63}", longest=64)
