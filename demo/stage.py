@@ -1,0 +1,242 @@
+"""A service and some authorities on this machine, driven through their real commands.
+
+The demo plays on it aloud; the end-to-end tests and the benches play on it silently. Everything happens in one
+directory; the service listens on a free loopback port and is ended by its own process id.
+"""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+_READY_WITHIN = 60
+_ENDS_WITHIN = 20
+ROLES = ("approver", "auditor", "receiver", "requester", "sender")
+
+
+class CommandFailed(Exception):
+    """A command ended otherwise than the play expects."""
+
+
+@dataclass
+class Said:
+    """What a command printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its one object on stdout, for commands run with `--json`."""
+        return json.loads(self.out)
+
+
+@dataclass
+class Party:
+    """An authority at its own desk: a home directory of its own, and the commands run there."""
+
+    stage: "Stage"
+    authority: str
+    country: str
+    name: str
+    home: Path
+    fingerprint: str = ""
+
+    def run(self, *words: str | Path, expect: int | None = 0, show: bool = True, stdin: str | None = None) -> Said:
+        """Run `rogatory …` as this authority."""
+        label = f"{self.country} $"
+        environment = {"ROGATORY_HOME": str(self.home)}
+        return self.stage.run("rogatory", *words, label=label, expect=expect, show=show, more=environment, stdin=stdin)
+
+    def ask(self, *words: str | Path) -> Any:
+        """Run with `--json`, silently, and give what it says."""
+        return self.run(*words, "--json", show=False).json
+
+    @property
+    def trust(self) -> Path:
+        """Its trust file."""
+        return self.home / "default" / "trust.json"
+
+
+@dataclass
+class Stage:
+    """The directory of the play, the service in it, and how loud it is.
+
+    Attributes:
+        root: Empty directory for everything.
+        tell: Called with each line to show; None for silence.
+        settings: Environment of the service beside what the play sets.
+    """
+
+    root: Path
+    tell: Callable[[str], None] | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
+    log_keys: list[str] = field(default_factory=list)
+    _service: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.root.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop_service()
+
+    @property
+    def state(self) -> Path:
+        """The service's state."""
+        return self.root / "service"
+
+    @property
+    def journal(self) -> Path:
+        """What the service writes to its standard streams."""
+        return self.root / "service.log"
+
+    @property
+    def ca(self) -> Path:
+        """The certificate authority that clients pin."""
+        return self.state / "tls" / "ca.pem"
+
+    @property
+    def service(self) -> subprocess.Popen[bytes]:
+        """The running service."""
+        assert self._service is not None, "the service was not started"
+        return self._service
+
+    def start_service(self, port: int = 0) -> None:
+        """Start `rogatory-server serve` and wait until it takes connections."""
+        ready = self.root / "ready.json"
+        ready.unlink(missing_ok=True)
+        words = [
+            "rogatory-server",
+            "serve",
+            "--state",
+            str(self.state),
+            "--port",
+            str(port),
+            "--ready-file",
+            str(ready),
+        ]
+        self._show("service $", words)
+        with self.journal.open("ab") as journal:
+            command = [str(_program(words[0])), *words[1:]]
+            self._service = subprocess.Popen(  # noqa: S603 - our own program
+                command, stdout=journal, stderr=journal, env=self._environment(self.settings), cwd=self.root
+            )
+        deadline = time.monotonic() + _READY_WITHIN
+        while not ready.exists():
+            if self._service.poll() is not None or time.monotonic() > deadline:
+                self.stop_service()
+                raise CommandFailed(f"the service did not start:\n{self.journal.read_text()[-2000:]}")
+            time.sleep(0.05)
+        facts = json.loads(ready.read_text())
+        self.url, self.log_keys = facts["url"], facts["log_keys"]
+
+    def stop_service(self, how: signal.Signals = signal.SIGTERM) -> int | None:
+        """End the service; its exit code."""
+        if self._service is None:
+            return None
+        service, self._service = self._service, None
+        with suppress(ProcessLookupError):
+            service.send_signal(how)
+        try:
+            return service.wait(_ENDS_WITHIN)
+        except subprocess.TimeoutExpired:
+            service.kill()
+            return service.wait()
+
+    def party(
+        self, authority: str, country: str, name: str, *, roles: tuple[str, ...] = ROLES, kind: str = ""
+    ) -> Party:
+        """Enrol an authority from its first key to its first client, with the commands a person would use."""
+        party = Party(self, authority, country, name, self.root / authority)
+        party.home.mkdir()
+        party.run("profile", "create", "--server", self.url, "--ca-file", self.ca, "--authority", authority)
+        party.run("keys", "generate", "authority", *(["--kind", kind] if kind else []))
+        enrolment = party.home / "enrolment.json"
+        said = party.run("enrolment", "authority", "--name", name, "--country", country, "-o", enrolment)
+        found = re.search(r"^ +((?:[0-9a-f]{4} ){15}[0-9a-f]{4})$", said.out, re.MULTILINE)
+        assert found, said.out
+        party.fingerprint = found[1]
+        self.operator("enrol", "--state", self.state, "--fingerprint", party.fingerprint, enrolment)
+        keys = [word for key in self.log_key_ids() for word in ("--fingerprint", key)]
+        party.run("trust", "init", *keys)
+        party.run("keys", "generate", "principal")
+        party.run("enrolment", "principal", *(word for role in roles for word in ("--role", role)))
+        return party
+
+    def introduce(self, *parties: Party) -> None:
+        """Let each pin the others' authority keys, as compared by telephone."""
+        for party in parties:
+            for other in parties:
+                if other is not party:
+                    party.run("trust", "pin", other.authority, other.fingerprint.replace(" ", ""))
+
+    def log_key_ids(self) -> list[str]:
+        """Full ids of the log's keys, as the operator reads them aloud."""
+        from custody.note import VerifierKey  # noqa: PLC0415 - the stage itself starts without cryptography
+
+        return [VerifierKey.parse(key).full_id for key in self.log_keys]
+
+    def operator(self, *words: str | Path, expect: int | None = 0) -> Said:
+        """Run `rogatory-server …`."""
+        return self.run("rogatory-server", *words, label="operator $", expect=expect, more=self.settings)
+
+    def run(
+        self,
+        program: str,
+        *words: str | Path,
+        label: str = "$",
+        expect: int | None = 0,
+        show: bool = True,
+        more: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+    ) -> Said:
+        """Run a command in the stage's directory, shown as it runs.
+
+        Raises:
+            CommandFailed: It ended with another exit code than `expect` (None: any will do).
+        """
+        command = [str(_program(program)), *map(str, words)]
+        if show:
+            self._show(label, [program, *map(str, words)])
+        done = subprocess.run(  # noqa: S603 - our own programs, and sha256sum
+            command, input=stdin, stdin=subprocess.DEVNULL if stdin is None else None, capture_output=True, text=True,
+            check=False, cwd=self.root, env=self._environment(more or {}),
+        )  # fmt: skip
+        if show and self.tell:
+            for line in (done.stdout + done.stderr).rstrip().splitlines():
+                self.tell(f"    {line}")
+        if expect is not None and done.returncode != expect:
+            raise CommandFailed(
+                f"{program} {' '.join(map(str, words))}: exit code {done.returncode}, expected {expect}\n"
+                f"{done.stdout[-3000:]}{done.stderr[-3000:]}"
+            )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def _show(self, label: str, words: list[str]) -> None:
+        if self.tell:
+            shown = [word.removeprefix(f"{self.root}/") for word in words]
+            self.tell(f"\n{label} {shlex.join(shown)}")
+
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ROGATORY_")}
+        return {**kept, "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1", **more}
+
+
+def _program(name: str) -> str | Path:
+    ours = Path(sys.executable).parent / name
+    return ours if ours.exists() else name
