@@ -164,7 +164,7 @@ REPAIRED = [
     (logs_an_act_twice, "statements", 20),
     (swaps_acceptance_and_release, "conditions", 20),
     (rewrites_an_act_under_its_signature, "signatures", 22),
-    (invents_an_act, "signers", 20),
+    (invents_an_act, "signers", 22),
     (lets_a_login_key_speak, "signers", 22),
     (slips_in_a_key, "registries", 20),
     (relogs_a_manifest_as_acceptance, "statements", 20),
