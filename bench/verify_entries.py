@@ -30,12 +30,11 @@ def build(count: int, acts: int) -> World:
     about, item = {"package": world.package}, world.items[0].member
     checked = {name: item[name] for name in ("sha256", "blake3", "size")}
     while len(world.chains[world.handle]) < count - 1:
-        for _ in range(acts):
-            opened = world.act(world.court, "download.opened", about)
+        opened = [world.act(world.court, "download.opened", about).hash.hex() for _ in range(acts)]
         for _ in range(100 - 2 * acts):
             world.note("fixity.checked", about | {"item": item["id"]}, checked)
-        for _ in range(acts):
-            world.note("download.closed", about, {"opened": opened.hash.hex(), "bytes": 500, "outcome": "closed"})
+        for download in opened:
+            world.note("download.closed", about, {"opened": download, "bytes": 500, "outcome": "closed"})
     return world.exported()
 
 

@@ -7,7 +7,7 @@ changes a bundle changes its packing list too. Specification: docs/spec/bundle.m
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 from custody import canonical
 from custody.batch import BatchMalformed
@@ -48,9 +48,11 @@ PARTS_LINE: Final = Record({"item": Hex(16), "parts": Text(r"[A-Za-z0-9+/]+={0,2
 
 _MAX_LINE: Final = 64 * 1024 * 1024
 _LEAF_LINE = re.compile(
-    rb'\{"hash":"([0-9a-f]{64})","index":(0|[1-9][0-9]{0,15}),"label":"([0-9a-f]{64})","salt":"([0-9a-f]{64})",'
-    rb'"seq":(0|[1-9][0-9]{0,15})\}'
+    r'\{"hash":"([0-9a-f]{64})","index":(0|[1-9][0-9]{0,15}),"label":"([0-9a-f]{64})","salt":"([0-9a-f]{64})",'
+    r'"seq":(0|[1-9][0-9]{0,15})\}\n'
 )
+_LEAF_REST = len('{"hash":"","index":,"label":"","salt":"","seq":}') + 3 * 64 + 1
+"""Characters of a leaf line, line feed included, besides its two integers."""
 _CONSISTENCY = b"rogatory/consistency/v1"
 
 
@@ -172,22 +174,27 @@ def parse_leaves(data: bytes) -> list[LeafLine]:
     Raises:
         LinesMalformed: A line is spelled otherwise, an integer is too large, or seq does not ascend.
     """
-    match, unhex = _LEAF_LINE.fullmatch, bytes.fromhex
-    leaves = []
+    text, unhex = data.decode("ascii", "replace"), bytes.fromhex
+    rows = _LEAF_LINE.findall(text)
+    if sum(len(index) + len(seq) + _LEAF_REST for _, index, _, _, seq in rows) != len(text):
+        _refuse_leaf(data)
+    leaves = [
+        LeafLine(int(seq), int(index), unhex(entry_hash), unhex(label), unhex(salt))
+        for entry_hash, index, label, salt, seq in rows
+    ]
     last = -1
-    for number, line in enumerate(split_lines(data), start=1):
-        found = match(line)
-        if found is None:
-            raise LinesMalformed(f"{line[:80]!r} is not {{hash,index,label,salt,seq}}", line=number)
-        entry_hash, index, label, salt, seq = found.groups()
-        leaf = LeafLine(int(seq), int(index), unhex(entry_hash.decode()), unhex(label.decode()), unhex(salt.decode()))
-        if leaf.index > MAX_INTEGER or leaf.seq > MAX_INTEGER:
-            raise LinesMalformed("an integer above 2^53 - 1", line=number)
-        if leaf.seq <= last:
-            raise LinesMalformed(f"seq {leaf.seq} stands after {last}", line=number)
+    for number, leaf in enumerate(leaves, start=1):
+        if not last < leaf.seq <= MAX_INTEGER or leaf.index > MAX_INTEGER:
+            raise LinesMalformed(f"seq {leaf.seq} at index {leaf.index} stands after seq {last}", line=number)
         last = leaf.seq
-        leaves.append(leaf)
     return leaves
+
+
+def _refuse_leaf(data: bytes) -> NoReturn:
+    for number, line in enumerate(split_lines(data), start=1):
+        if not _LEAF_LINE.fullmatch(line.decode("ascii", "replace") + "\n"):
+            raise LinesMalformed(f"{line[:80]!r} is not {{hash,index,label,salt,seq}}", line=number)
+    raise AssertionError("lines that all match fill their file")
 
 
 def encode_tail(proof: TailProof) -> bytes:
