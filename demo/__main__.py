@@ -93,9 +93,9 @@ def _prove(stage: Stage, lyon: Party, audit: Party) -> None:
     lyon.run("sheet", root / "bundle.zip", *material, "-o", root / "custody-sheet.html")
 
     _chapter("7. Somebody flips one bit of one entry")
-    place = flip_one_bit(root / "bundle.zip", root / "tampered.zip")
+    place = flip_one_bit(root / "bundle.zip", root / "tampered")
     _tell(f"\n    {place}")
-    said = lyon.run("verify", root / "tampered.zip", *material, expect=20, show=False)
+    said = lyon.run("verify", root / "tampered", *material, expect=20, show=False)
     _show_failures(said)
 
     _chapter("Look at it")
@@ -104,29 +104,28 @@ def _prove(stage: Stage, lyon: Party, audit: Party) -> None:
         ("bundle.zip", "everything that proves the exchange; verify.md inside says how to check it without us"),
         ("audit-export.zip", "the auditor's export; entries.csv opens in a spreadsheet"),
         ("received", "what Lyon received, with SHA256SUMS"),
-        ("tampered.zip", "the bundle with the flipped bit"),
+        ("tampered", "the bundle with the flipped bit, unpacked"),
         ("service", "the service's state: search it for a word of the evidence"),
     ):
         _tell(f"  {root / path}\n      {what}")
     _tell(f"\nTry:  .venv/bin/rogatory verify {root / 'bundle.zip'} --trust {lyon.trust} --mirror {root / 'mirror'}")
 
 
-def flip_one_bit(source: Path, target: Path) -> str:
-    """Write a copy of a bundle in which one bit in the middle of its entries differs; say where."""
-    name = "entries.jsonl"
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
-        for member in old.infolist():
-            data = bytearray(old.read(member))
-            if member.filename == name:
-                line = len(data.splitlines()) // 2
-                at = sum(len(before) + 1 for before in data.splitlines()[:line]) + 60
-                data[at] ^= 1
-            new.writestr(member, bytes(data))
-    return f"{name}, line {line + 1}, byte {at}: one bit differs in {target.name}"
+def flip_one_bit(bundle: Path, target: Path) -> str:
+    """Unpack a bundle and flip one bit in it, so that an entry tells another minute; say where."""
+    with zipfile.ZipFile(bundle) as packed:
+        packed.extractall(target)
+    path = target / "entries.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    line = len(lines) // 2
+    at = lines[line].index(b'"time":"') + len('"time":"2026-11-22T15:5')
+    lines[line] = lines[line][:at] + bytes([lines[line][at] ^ 1]) + lines[line][at + 1 :]
+    path.write_bytes(b"".join(lines))
+    return f"entries.jsonl, line {line + 1}, byte {at}: one bit differs, the entry is one minute off"
 
 
 def _show_failures(said: Said) -> None:
-    _tell("\nFR $ rogatory verify tampered.zip --trust … --mirror …")
+    _tell("\nFR $ rogatory verify tampered/ --trust … --mirror …")
     shown = False
     for line in (said.out + said.err).splitlines():
         shown = line.startswith("FAIL") or (shown and line.startswith(" "))
