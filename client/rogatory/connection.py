@@ -95,7 +95,10 @@ class Connection:
             transport=transport,
             mounts=_LOOPBACK,
             timeout=httpx.Timeout(60.0, connect=15.0),
-            headers={"User-Agent": "rogatory"},
+            headers={
+                "User-Agent": "rogatory",
+                "Accept-Encoding": "identity",
+            },  # ranges and digests are of bytes as they are
         )
 
     def __repr__(self) -> str:

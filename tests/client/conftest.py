@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-
 from rogatory import Client, Profile, Terms, enrolment, trust_file
 from rogatory.keyring import Keyring
 
@@ -80,7 +80,8 @@ class Service:
         with Client(profile) as founder:
             trust_file.save(trust_file.begin(founder.service()), profile.trust)
             principal = founder.enrol_principal(keys, ring.generate_principal(), roles=roles)
-        Profile.save(profile := _with(profile, principal=principal))
+        profile = replace(profile, principal=principal)
+        profile.save()
         return Client(profile)
 
     def trust_each_other(self, *clients):
@@ -89,13 +90,8 @@ class Service:
             for name, key in self.authorities.items():
                 trust = trust_file.pin(trust, name, key)
             trust_file.save(trust, client.profile.trust)
-            client.__dict__.pop("trust", None)
-
-
-def _with(profile, **changes):
-    from dataclasses import replace
-
-    return replace(profile, **changes)
+            for name in ("trust", "records", "lodge", "speaker", "directory", "exchanges"):
+                client.__dict__.pop(name, None)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import zlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from rogatory import ewf
 from rogatory.source import sources
 

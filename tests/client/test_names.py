@@ -1,3 +1,4 @@
+# ruff: noqa: PTH123 - names are bytes here, which pathlib does not take
 """Names of evidence: none leaves its directory, none misleads unseen."""
 
 import hashlib
@@ -8,11 +9,23 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from rogatory import names
 from rogatory.names import NameRefused, link_stays_inside, safe_join
 
-HOSTILE = [b"", b".", b"..", b"../x", b"a/../b", b"a/..", b"/etc/passwd", b"a//b", b"a/", b"a/./b", b"nul\0", b"x" * 256]
+HOSTILE = [
+    b"",
+    b".",
+    b"..",
+    b"../x",
+    b"a/../b",
+    b"a/..",
+    b"/etc/passwd",
+    b"a//b",
+    b"a/",
+    b"a/./b",
+    b"nul\0",
+    b"x" * 256,
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -32,7 +45,9 @@ def test_a_name_is_refused_or_stays_below_the_root(raw):
     assert root in path.parents
 
 
-@pytest.mark.parametrize("name", [b"CON", b"aux.txt", b"C:evil", b"a\\b", b"trailing.", b"trailing ", b"a<b", b"com1.tar.gz"])
+@pytest.mark.parametrize(
+    "name", [b"CON", b"aux.txt", b"C:evil", b"a\\b", b"trailing.", b"trailing ", b"a<b", b"com1.tar.gz"]
+)
 def test_windows_refuses_what_it_would_read_as_something_else(name, monkeypatch):
     monkeypatch.setattr(names, "_WINDOWS", True)
     with pytest.raises(NameRefused):
@@ -42,7 +57,9 @@ def test_windows_refuses_what_it_would_read_as_something_else(name, monkeypatch)
 @given(st.binary(max_size=80))
 def test_a_shown_name_is_one_printable_line(raw):
     shown = names.shown(raw)
-    assert shown.isprintable() or all(character.isprintable() or character == "\u3000" or character.isspace() for character in shown)
+    assert shown.isprintable() or all(
+        character.isprintable() or character == "\u3000" or character.isspace() for character in shown
+    )
     assert not set(shown) & set("\n\r\t\x1b\u202e\u2066\x00")
 
 
@@ -89,4 +106,6 @@ def test_a_checksum_file_is_read_by_sha256sum(tmp_path):
             file.write(name)
         lines.append(names.sums_line(hashlib.sha256(name).hexdigest(), name))
     (tmp_path / "SHA256SUMS").write_bytes(b"".join(lines))
-    subprocess.run(["sha256sum", "-c", "--strict", "--quiet", "SHA256SUMS"], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(
+        ["sha256sum", "-c", "--strict", "--quiet", "SHA256SUMS"], cwd=tmp_path, check=True, capture_output=True
+    )

@@ -7,6 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from rogatory.connection import Connection
+from rogatory.directory import Directory, NotPinned, QuorumMissing, RegistryStale, RegistryWrong
+from rogatory.lodging import Lodge, RecordRefused
+from rogatory.log import LogWrong, Mirror, PublicLog
+from rogatory.records import LogRolledBack, Record, RecordMalformed, RecordStore
 
 from custody import batch, leaf, merkle, statement, tiles
 from custody.archive import write_archive
@@ -16,11 +21,6 @@ from custody.errors import CustodyError
 from custody.keys import KeyRecord
 from custody.proof import TlogProof
 from custody.sealing import generate_identity
-from rogatory.connection import Connection
-from rogatory.directory import Directory, NotPinned, QuorumMissing, RegistryStale, RegistryWrong
-from rogatory.lodging import Lodge, RecordRefused
-from rogatory.log import LogWrong, Mirror, PublicLog
-from rogatory.records import LogRolledBack, Record, RecordMalformed, RecordStore
 from tests.custody.world import ORIGIN, TAIL, World
 
 
@@ -33,9 +33,7 @@ class Service:
         self.leaves = None
 
     def connection(self):
-        return Connection(
-            "https://service.test", transport=httpx.MockTransport(self.answer), sleep=lambda _: None
-        )
+        return Connection("https://service.test", transport=httpx.MockTransport(self.answer), sleep=lambda _: None)
 
     def answer(self, request):
         path = request.url.path
@@ -153,7 +151,9 @@ def test_every_flipped_byte_of_a_record_is_noticed(world):
                 broken.check(trust=world.trust(), event="exchange.opened", said=said)
 
 
-@pytest.mark.parametrize("fields", [None, {}, {"entry": "", "index": "0", "proof": ""}, {"entry": "x", "index": 0, "proof": "", "more": 1}])
+@pytest.mark.parametrize(
+    "fields", [None, {}, {"entry": "", "index": "0", "proof": ""}, {"entry": "x", "index": 0, "proof": "", "more": 1}]
+)
 def test_what_is_no_record_is_malformed(fields):
     with pytest.raises(RecordMalformed):
         Record.parse(fields)
@@ -207,7 +207,9 @@ def test_consistency_from_tiles_is_the_one_of_the_tree(world):
     service = Service(world)
     service.leaves = world.leaves()
     log = PublicLog(service.connection(), ORIGIN)
-    log.node = lambda level, index, total: world.node(hashes)(level, index) if level >= 8 else PublicLog.node(log, level, index, total)
+    log.node = lambda level, index, total: (
+        world.node(hashes)(level, index) if level >= 8 else PublicLog.node(log, level, index, total)
+    )
     for old in (1, 2, 255, 256, 257, 511, 513, size - 1):
         expected = merkle.consistency_path(size1=old, size2=size, node=world.node(hashes))
         assert log.consistency(old, size) == expected
@@ -331,9 +333,9 @@ def test_a_registry_without_the_quorum_is_refused():
     world = World(seen=False, witnesses=2, quorum=2)
     known = directory(world).authority("police.nl")
     assert known.registry.active()
+    whole = world.checkpoint
+    world.checkpoint = lambda: whole(cosigners=world.witnesses[:1])
     with pytest.raises(QuorumMissing):
-        whole = world.checkpoint
-        world.checkpoint = lambda: whole(cosigners=world.witnesses[:1])
         directory(world).authority("police.nl")
 
 

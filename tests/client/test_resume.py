@@ -4,12 +4,12 @@ import os
 import stat
 
 import pytest
-
-from custody.inventory import Line
 from rogatory import private_files
 from rogatory.pipeline import Sealing
 from rogatory.resume import WINDOW, ItemState, SendState, unfinished
 from rogatory.source import SourceChanged, sources
+
+from custody.inventory import Line
 
 GRID = 16 * 1024 * 1024
 ITEM = "ab" * 16
@@ -65,12 +65,11 @@ def test_a_changed_window_is_never_encrypted_again(tmp_path, evidence, place):
         byte = file.read(1)
         file.seek(place)
         file.write(bytes([byte[0] ^ 1]))
-    again, left = SendState.load(tmp_path / "sends" / "p"), b""
+    again, left = SendState.load(tmp_path / "sends" / "p"), []
     with pytest.raises(SourceChanged, match="not what was sent before"):
-        for piece in Sealing(sources([evidence])[0], again, 0, GRID).body():
-            left += bytes(piece)
+        left.extend(map(bytes, Sealing(sources([evidence])[0], again, 0, GRID).body()))
     again.close()
-    assert body.startswith(left)
+    assert body.startswith(b"".join(left))
 
 
 def test_a_crash_in_the_middle_of_a_line_loses_that_line_only(tmp_path):
@@ -114,7 +113,10 @@ def test_finished_items_come_back_as_they_were(tmp_path):
     state.finish_item(ITEM, {"id": ITEM, "size": 33}, lines)
     sealed_fields, found = state.finished(ITEM)
     state.close()
-    assert (sealed_fields, [line.fields(b"") for line in found]) == ({"id": ITEM, "size": 33}, [line.fields(b"") for line in lines])
+    assert (sealed_fields, [line.fields(b"") for line in found]) == (
+        {"id": ITEM, "size": 33},
+        [line.fields(b"") for line in lines],
+    )
 
 
 def test_no_secret_shows_in_a_repr():
