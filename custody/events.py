@@ -136,7 +136,7 @@ EVENTS: Final[dict[str, Event]] = {
     ),
     "manifest.viewed": _service("package", _WHO, _FROM, after_close=True),
     "download.opened": _act(
-        "auditor receiver sender",
+        "receiver sender",
         "package",
         may_name="item",
         noted={"via": OneOf("service", "store")},
