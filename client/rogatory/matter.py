@@ -129,7 +129,7 @@ def read(path: Path) -> Matter:
         matter = Matter(listed.kind, listed.log, listed.chain, listed.size)
         said = _statements(bundle, matter)
         if listed.kind != "registry":
-            matter.events = list(_events(bundle, matter, said))
+            matter.events = sorted(_events(bundle, matter, said), key=lambda event: event.seq)
             matter.packages = _packages(matter.events)
         for name in bundle.names("registry/"):
             if name.endswith("/entries.jsonl"):
@@ -170,16 +170,16 @@ def _lines(bundle: Bundle, matter: Matter, name: str) -> list[bytes]:
 
 
 def _events(bundle: Bundle, matter: Matter, said: Mapping[str, Statement]) -> Iterator[Event]:
-    disclosed = {found.seq: found for found in _entries(bundle, matter, "entries.jsonl")}
+    disclosed = list(_entries(bundle, matter, "entries.jsonl"))
     places: dict[int, int] = {}
     try:
         places = {leaf.seq: leaf.index for leaf in packing.parse_leaves(bundle.read("leaves.jsonl"))}
     except FormatError as error:
         matter.unread.append(f"leaves.jsonl: {error}")
-    for seq in sorted(disclosed.keys() | places.keys()):
-        found = disclosed.get(seq)
-        statement_id = found.statement_id if found else None
-        yield Event(seq, found, said.get(statement_id) if statement_id else None, places.get(seq))
+    for found in disclosed:
+        yield Event(found.seq, found, said.get(found.statement_id or ""), places.get(found.seq))
+    for seq in places.keys() - {found.seq for found in disclosed}:
+        yield Event(seq, None, None, places[seq])
 
 
 def _packages(events: list[Event]) -> list[Package]:

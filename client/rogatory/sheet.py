@@ -181,7 +181,7 @@ def _package(package: Package) -> str:
     return _section(
         heading,
         _facts(rows)
-        + _table("Sealed bodies; digests are of the encrypted bytes", ("Item", "Bytes", "Digests"), items)
+        + _table("Sealed bodies; digests are of the encrypted bytes", ("Item", "Bytes", "Digests"), items, "items")
         + "".join(_receipt(event, package) for event in package.receipts),
     )
 
@@ -224,7 +224,7 @@ def _timeline(told: Matter, report: Report) -> str:
 
 def _row(event: Event) -> Sequence[str]:
     if event.entry is None:
-        return (str(event.seq), "", "", '<span class="soft">withheld: proven, not disclosed</span>', "")
+        return (str(event.seq), "", "", '<span class="soft">not disclosed in this bundle</span>', "")
     authority, principal = _actor(event)
     who = "the service" if authority == "@service" else authority + (f" · {principal[:8]}" if principal else "")
     extra = addition(event.entry.event, event.payload, event.entry.noted)
@@ -247,7 +247,7 @@ def _checks(report: Report) -> str:
                 _text(check.detail + _at(check)),
             )
         )
-    return _section("What was checked", _table("", ("Check", "Outcome", "Demanded", "Found"), rows))
+    return _section("What was checked", _table("", ("Check", "Outcome", "Demanded", "Found"), rows, "checks"))
 
 
 def _not_checked(report: Report) -> str:
@@ -314,13 +314,13 @@ def _list(lines: Iterable[str]) -> str:
     return f"<ul>\n{found}\n</ul>" if found else ""
 
 
-def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], css: str = "") -> str:
     """A table whose cells are markup already; the first cell of a row is its header."""
-    return "\n".join(_table_lines(caption, head, rows)) if rows else ""
+    return "\n".join(_table_lines(caption, head, rows, css)) if rows else ""
 
 
-def _table_lines(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield "<table>" + (f"<caption>{_text(caption)}</caption>" if caption else "")
+def _table_lines(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], css: str) -> Iterator[str]:
+    yield (f'<table class="{css}">' if css else "<table>") + (f"<caption>{_text(caption)}</caption>" if caption else "")
     yield "<thead><tr>" + "".join(f'<th scope="col">{_text(name)}</th>' for name in head) + "</tr></thead>"
     yield "<tbody>"
     for first, *others in rows:

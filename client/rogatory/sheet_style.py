@@ -32,11 +32,15 @@ dt { color: var(--soft); padding: .7mm 0; }
 dd { margin: 0; padding: .7mm 0; overflow-wrap: anywhere; }
 code { font: 8pt/1.4 "Source Code Pro", "Noto Sans Mono", Consolas, monospace; overflow-wrap: anywhere; }
 ul { margin: 0 0 2.5mm; padding-left: 5mm; }
+table + table, dl + table { margin-top: 4mm; }
+.checks th:first-child { width: 34%; }
+.items th:first-child { width: 24%; }
+.verdict ul { margin: 2mm 0 0; font-size: 9pt; }
+.verdict li { overflow-wrap: anywhere; }
 .time, .number { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .status { font-weight: 700; font-size: 8.5pt; white-space: nowrap; }
 .pass { color: var(--good); } .fail { color: var(--bad); } .open { color: var(--open); }
 .soft { color: var(--soft); }
-.withheld td { background: var(--wash); font-style: italic; }
 footer { margin-top: 10mm; padding-top: 3mm; border-top: 1px solid var(--line); font-size: 8.5pt; color: var(--soft); }
 @page { size: A4; margin: 16mm 15mm 18mm; }
 @media print {

@@ -48,6 +48,8 @@ class Argument:
         if not self.is_option:
             many = {"+": f"{value} [{value} …]", "*": f"[{value} …]", "?": f"[{value}]"}
             return many.get(str(self.options.get("nargs", "")), value)
+        if self.options.get("nargs") == "?":
+            value = f"[{value}]"
         return f"{self.names[-1]} {value}" if self.takes_value else self.names[-1]
 
     @property

@@ -87,21 +87,20 @@ def parse(argv: Sequence[str], sections: Mapping[str, Sequence[Command]]) -> tup
     asked = not words or words[0] == "help" or any(word in ("-h", "--help") for word in before)
     if words[:1] == ["help"]:
         words = words[1:]
-    for count in (2, 1):
+    for count in (3, 2, 1):
         name = " ".join(words[:count])
         if len(words) >= count and name in commands:
             rest = words[count:]
             if asked or _asks_help([*rest, *after]):
                 raise HelpAsked(help_of(commands[name]))
-            return commands[name], parser_of(commands[name]).parse_args([*before, *rest, *after])
-    group = [command for name, command in commands.items() if words and name.split()[0] == words[0]]
-    if group and (asked or len(words) == 1 or _asks_help([*words, *after])):
-        if asked or _asks_help([*words, *after]):
-            raise HelpAsked(help_of_group(words[0], group))
-        raise CommandProblem(
-            f"{words[0]!r} needs one of: {', '.join(command.words.split()[1] for command in group)}",
-            hint=f"{PROGRAM} {words[0]} --help",
-        )
+            return commands[name], parser_of(commands[name]).parse_intermixed_args([*before, *rest, *after])
+    start = " ".join(words)
+    group = [command for name, command in commands.items() if words and f"{name} ".startswith(f"{start} ")]
+    if group and (asked or _asks_help(after)):
+        raise HelpAsked(help_of_group(start, group))
+    if group:
+        further = sorted({name.removeprefix(f"{start} ").split()[0] for name in (each.words for each in group)})
+        raise CommandProblem(f"{start!r} needs one of: {', '.join(further)}", hint=f"{PROGRAM} {start} --help")
     if not words:
         raise HelpAsked(help_of_all(sections))
     raise _unknown(words, commands)
@@ -125,11 +124,10 @@ def _asks_help(rest: Sequence[str]) -> bool:
 
 
 def _unknown(words: Sequence[str], commands: Iterable[str]) -> CommandProblem:
-    typed = " ".join(words[:2])
-    first = {name.split()[0] for name in commands}
+    typed, first = " ".join(words[:3]), {name.split()[0] for name in commands}
     near = difflib.get_close_matches(typed, list(commands), n=1) or difflib.get_close_matches(words[0], first, n=1)
     return CommandProblem(
-        f"there is no command {(words[0] if words[0] not in first else typed)!r}",
+        f"there is no command {(words[0] if words[0] not in first else typed)[:100]!r}",
         hint=f"did you mean `{PROGRAM} {near[0]}`?" if near else f"{PROGRAM} --help lists them",
     )
 
