@@ -9,33 +9,28 @@ import contextlib
 import copy
 import hashlib
 import io
-import json
 import secrets
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from blake3 import blake3
-
-from custody import batch, canonical, leaf, merkle, sealing, statement, tail, tiles
+from custody import batch, leaf, merkle, sealing, statement, tail, tiles
 from custody import entry as entries
 from custody.archive import write_archive
 from custody.bundle import BundleContents, ChainFiles, LeafLine, directory_files
 from custody.checkpoint import Checkpoint, sign_checkpoint
-from custody.entry import Entry
 from custody.keys import KeyRecord, SigningKey
-from custody.manifest import sealed_item
 from custody.note import SignerKey, add_signatures
 from custody.packing import PackedFile, PackingList
-from custody.text import to_base64, to_time
+from custody.text import to_time
 from custody.trust import USUAL, Trust
 from custody.verify import verify_bundle
+from tests.custody.forger import Forger, Slot
+from tests.custody.sealed import Item
 
 ORIGIN = "evidence.example.org/log"
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
-GRID = 2**24
 ROLES = ["approver", "auditor", "receiver", "requester", "sender"]
 TAIL, DUMMY = "tail", "dummy"
 
@@ -73,37 +68,7 @@ class Authority:
         return {"keys": sorted(records, key=lambda row: row["id"]), "principal": principal}
 
 
-@dataclass
-class Slot:
-    """A leaf of the log: the next entry of a chain, a tail, or a dummy."""
-
-    chain: str
-    salt: bytes = field(default_factory=lambda: secrets.token_bytes(32))
-
-
-class Item:
-    """A sealed item: header, body, and its member of a manifest."""
-
-    def __init__(self, plaintext, recipients):
-        self.id, key = token(), sealing.new_file_key()
-        sealer = sealing.BodySealer(key)
-        self.key, self.header = key, sealing.build_header(key, recipients)
-        self.body = sealer.update(plaintext) + sealer.finish()
-        self.parts = hashlib.sha256(self.body).digest()
-        self.member = sealed_item(
-            item_id=self.id,
-            header=self.header,
-            header_sha256=hashlib.sha256(self.header).digest(),
-            key_commitment=sealing.key_commitment(key, bytes.fromhex(self.id)),
-            part_size=GRID,
-            parts=[self.parts],
-            size=len(self.body),
-            sha256=self.parts,
-            blake3=blake3(self.body).digest(),
-        )
-
-
-class World:
+class World(Forger):
     """The service, its log and its authorities."""
 
     def __init__(self, *, seen=True, kind="x25519", witnesses=0, auditors=0, quorum=None):
@@ -112,7 +77,7 @@ class World:
         self.witnesses = [SignerKey.generate(f"witness{n}.example", 0x04) for n in range(witnesses)]
         self.auditors = [SignerKey.generate(f"auditor{n}.example", 0x04) for n in range(auditors)]
         self.quorum = witnesses if quorum is None else quorum
-        self.chains: dict[str, list[Entry]] = {}
+        self.chains = {}
         self.statements: dict[str, bytes] = {}
         self.slots: list[Slot] = []
         self.registries: dict[str, str] = {}
@@ -396,62 +361,6 @@ class World:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(tiles.encode_entries(block))
         return path
-
-    # ------------------------------------------------------------ what an operator who owns all this can do
-
-    def forge(self, seq, *, handle=None, **fields):
-        """Change members of an entry (`a__b` for a member of a member), and make all later hashes again."""
-        chain = self.chains[handle or self.handle]
-        changed = copy.deepcopy(chain[seq].fields)
-        for name, value in fields.items():
-            *path, last = name.split("__")
-            place = changed
-            for step in path:
-                place = place[step]
-            place[last] = value
-        return self._rechain(handle or self.handle, [*chain[:seq], changed, *chain[seq + 1 :]])
-
-    def drop(self, seq, *, handle=None):
-        """Remove an entry and its leaf, and make all later seq and hashes again."""
-        handle = handle or self.handle
-        chain = self.chains[handle]
-        place = [number for number, slot in enumerate(self.slots) if slot.chain == handle][seq]
-        del self.slots[place]
-        return self._rechain(handle, [*chain[:seq], *chain[seq + 1 :]])
-
-    def double(self, seq):
-        """Put an entry into the log a second time, right after itself."""
-        chain = self.chains[self.handle]
-        place = [number for number, slot in enumerate(self.slots) if slot.chain == self.handle][seq]
-        self.slots.insert(place, Slot(self.handle))
-        return self._rechain(self.handle, [*chain[: seq + 1], *chain[seq:]])
-
-    def swap(self, first, second):
-        """Exchange the places of two entries."""
-        chain = list(self.chains[self.handle])
-        chain[first], chain[second] = chain[second], chain[first]
-        return self._rechain(self.handle, chain)
-
-    def _rechain(self, handle, rows):
-        made, prev = [], entries.ZERO
-        for seq, row in enumerate(rows):
-            fields = (row if isinstance(row, dict) else row.fields) | {"seq": seq, "prev": prev}
-            data = canonical.dump(fields)
-            made.append(Entry(data, fields, hashlib.sha256(data).digest()))
-            prev = made[-1].hash.hex()
-        self.chains[handle] = made
-        return self
-
-    def resay(self, seq, **changes):
-        """Put another payload under the act at `seq`, with the old signatures: all that an operator can do."""
-        old = statement.parse(self.statements.pop(self.chains[self.handle][seq].statement_id))
-        body = canonical.encode(old.payload | changes)
-        outer = json.loads(old.envelope)
-        outer["payload"] = to_base64(body)
-        forged = statement.parse(canonical.dump(outer))
-        self.statements[forged.id] = forged.envelope
-        named = {"statement": {"id": forged.id, "envelope": forged.envelope_hash}}
-        return self.forge(seq, **named)
 
 
 def packed(files):
