@@ -38,8 +38,9 @@ class RunningHash(Protocol):
 class Writer:
     """The right of one request to write to an upload, until a later one takes it."""
 
-    def __init__(self, upload: str, fence: int) -> None:
+    def __init__(self, upload: str, fence: int, older: "Writer | None" = None) -> None:
         self.upload, self.fence = upload, fence
+        self._older = older
         self._stopped = False
         self._busy = Lock()
 
@@ -57,6 +58,17 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self._busy.release()
 
+    def begin(self) -> None:
+        """Make the older writer stop, and those before it that have not ended yet.
+
+        Raises:
+            StoreDown: One of them hangs in a write.
+        """
+        older = self._older
+        if older is not None:
+            older.stop()
+            self._older = None
+
     def stop(self) -> None:
         """Let the write in progress end, and no other begin.
 
@@ -64,6 +76,7 @@ class Writer:
             StoreDown: It does not end; the store hangs.
         """
         self._stopped = True
+        self.begin()
         if not self._busy.acquire(timeout=_PATIENCE):
             raise StoreDown("a write to the store does not end, nothing can be written beside it")
         self._busy.release()
@@ -84,14 +97,18 @@ class Desk:
             UploadSuperseded: One with a higher fence is here already.
             StoreDown: The older writer hangs in a write.
         """
-        writer = Writer(upload, fence)
         with self._guard:
             older = self._writers.get(upload)
             if older is not None and older.fence > fence:
                 raise UploadSuperseded("a later request has taken over this upload")
-            self._writers[upload] = writer
-        if older is not None:
-            older.stop()
+            writer = self._writers[upload] = Writer(upload, fence, older)
+        try:
+            writer.begin()
+        except StoreDown:
+            with self._guard:
+                if older is not None and self._writers.get(upload) is writer:
+                    self._writers[upload] = older
+            raise
         return writer
 
     def leave(self, writer: Writer) -> None:

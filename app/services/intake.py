@@ -10,12 +10,12 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-from app.errors import ChecksumMismatch, TooLarge
+from app.errors import ChecksumMismatch, TooLarge, UploadSuperseded
 from app.services import uploads
 from app.services.desk import RunningHash, Writer, fresh_hash
 from app.services.runtime import Runtime
 from app.services.uploads import Place
-from storage.interface import PartDigest
+from storage.interface import PartDigest, Superseded, UploadNotFound
 
 WHOLE: Final = 16 * 1024 * 1024
 """Largest part that is put at once, and so the largest buffer."""
@@ -122,12 +122,15 @@ class Intake:
                 self._checksum.update(chunk)
         full = within + length == size
         digest = self._hash.digest() if full else b""
-        if full and within == 0:
-            store.put_part(place.token, number, chunks, size=size, sha256=digest)
-        else:
-            store.put_piece(place.token, number, within, b"".join(chunks))
-            if full:
-                store.fold(place.token, number, size=size, sha256=digest)
+        try:
+            if full and within == 0:
+                store.put_part(place.token, number, chunks, size=size, sha256=digest)
+            else:
+                store.put_piece(place.token, number, within, b"".join(chunks))
+                if full:
+                    store.fold(place.token, number, size=size, sha256=digest)
+        except (Superseded, UploadNotFound) as error:
+            raise UploadSuperseded("another process has taken over this upload, or ended it") from error
         self._offset += length
         if full:
             self._parts.append((number, PartDigest(size, digest)))

@@ -41,7 +41,11 @@ class Authority:
         return payload | members
 
     def founding(self):
-        keys = [(self.key.public, "authority"), (self.recovery.public, "recovery"), (self.identity.recipient, "encryption")]
+        keys = [
+            (self.key.public, "authority"),
+            (self.recovery.public, "recovery"),
+            (self.identity.recipient, "encryption"),
+        ]
         members = {"name": f"Office {self.id}", "country": "NL", "sign_with": ["ed25519"]}
         payload = self.common(
             "enrolment", self.handle, keys=self.records(keys, self.id), recovery=self.recovery.public.id, **members
@@ -171,7 +175,7 @@ class Principal:
         path = f"/v1/packages/{package}/headers/{hashlib.sha256(header).hexdigest()}"
         return self.request("PUT", path, expect, headers={"Content-Type": "application/octet-stream"}, content=header)
 
-    def manifest(self, matter, package, items, recipients, **changes):
+    def manifest(self, matter, package, items, to, **changes):
         first, *rest = items
         members = {
             "handling": "police-only",
@@ -179,7 +183,7 @@ class Principal:
             "inventory_commitment": "11" * 32,
             "items": sorted((item.member for item in rest), key=lambda each: each["id"]),
             "package": package,
-            "recipients": receivers(recipients),
+            "recipients": receivers(to),
             "retain_until": to_time(self.service.now().replace(year=self.service.now().year + 5)),
             "sealing": "x25519",
         }
@@ -250,9 +254,7 @@ class Item:
         sealer = sealing.BodySealer(key)
         self.key, self.header = key, sealing.build_header(key, recipients)
         self.body = sealer.update(plaintext) + sealer.finish()
-        parts = [
-            hashlib.sha256(self.body[at : at + part_size]).digest() for at in range(0, len(self.body), part_size)
-        ]
+        parts = [hashlib.sha256(self.body[at : at + part_size]).digest() for at in range(0, len(self.body), part_size)]
         self.member = sealed_item(
             item_id=self.id,
             header=self.header,

@@ -15,7 +15,7 @@ PLACES = {"custody": "custody", "storage": "storage", "app": "app", "client": "c
 WHEELS = {"rogatory-custody": "custody"}
 MODULE_LINES = 400
 FUNCTION_LINES = 40
-LONGER = {"app/services/uploads.py": 415, "client/rogatory/connection.py:stream": 43}
+LONGER = {"client/rogatory/connection.py:stream": 43}
 """What was longer when this was first measured, and may shrink only."""
 OUTSIDE = {
     "asyncio", "ftplib", "http", "httpx", "imaplib", "requests", "select", "selectors", "smtplib", "socket",
