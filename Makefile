@@ -28,7 +28,7 @@ lock: $(VENV)/.dev ## renew the hashed requirement files
 	  --generate-hashes --no-header --no-annotate $$n.in -o $$n.txt; done
 
 demo: $(VENV)/.run ## two authorities hand over evidence and prove it offline; EVIDENCE=path for your own
-	@$(BIN)/python -m tests.demo $(if $(EVIDENCE),--evidence "$(EVIDENCE)")
+	@$(BIN)/python -m demo $(if $(EVIDENCE),--evidence "$(EVIDENCE)")
 
 serve: $(VENV)/.run ## run the service on embedded defaults; state in ./var
 	@$(BIN)/rogatory-server serve
