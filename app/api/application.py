@@ -2,14 +2,16 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import anyio.to_thread
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 
 from app.api import authorities, downloads, exchanges, front, packages, problems, uploads
 from app.api.edge import Edge
 from app.api.log import public_log
+from app.api.problems import MEDIA_TYPE, documented
 from app.services.runtime import VERSION, Runtime
 
 THREADS: Final = 64
@@ -49,4 +51,24 @@ def build(runtime: Runtime, background: Callable[[], AbstractAsyncContextManager
     app.include_router(public_log(origin=runtime.origin, engine=runtime.engine))
     problems.install(app)
     app.add_middleware(Edge)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign] # as FastAPI's documentation has it
     return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with our own answer to what does not fit a schema in place of the framework's."""
+    if app.openapi_schema is None:
+        made = get_openapi(
+            title=app.title, version=app.version, summary=app.summary, routes=app.routes, openapi_version="3.1.0"
+        )
+        ours = documented("invalid")[422]
+        problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
+        for methods in made["paths"].values():
+            for operation in methods.values():
+                if "HTTPValidationError" in str(operation["responses"].get("422")):
+                    answer = {"description": ours["description"], "content": {MEDIA_TYPE: problem}}
+                    operation["responses"]["422"] = answer
+        for name in ("HTTPValidationError", "ValidationError"):
+            made["components"]["schemas"].pop(name, None)
+        app.openapi_schema = made
+    return app.openapi_schema

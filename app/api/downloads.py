@@ -46,9 +46,8 @@ class Span:
     partial: bool
 
 
-@router.api_route(
-    "/{download}/items/{item}", methods=["GET", "HEAD"], response_class=Response, responses={**_BYTES, **_READ}
-)
+@router.head("/{download}/items/{item}", response_class=Response, responses={**_BYTES, **_READ})
+@router.get("/{download}/items/{item}", response_class=Response, responses={**_BYTES, **_READ})
 async def read(
     *,
     download: Id,

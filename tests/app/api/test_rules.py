@@ -350,7 +350,7 @@ def named(item, header):
     return {"id": item.id, "header": {"sha256": hashlib.sha256(header).hexdigest(), "size": len(header)}}
 
 
-def test_a_recipient_grants_on_and_the_third_opens(service, bob, court, third, police, sent):
+def test_a_recipient_grants_on_and_the_third_opens(*, service, bob, court, third, police, sent):
     carol, item = third.enrol("receiver"), sent.items[0]
     header = rekeyed(item, third)
     bob.put_header(sent.package, header)

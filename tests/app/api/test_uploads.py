@@ -46,7 +46,7 @@ def stored(service, package, item):
     return b"".join(service.runtime.store.read(f"bodies/{package}/{item}"))
 
 
-def check_whole(service, alice, package, item, body, size=PART):
+def check_whole(service, alice, package, item, body, *, size=PART):
     """The body lies in the store, and its parts are those a stranger computes."""
     assert stored(service, package, item) == body
     expected = b"".join(parts_of(body, size))
@@ -72,7 +72,7 @@ def test_a_body_in_one_request_arrives_whole(service, alice, package, begin, bod
 
 
 @pytest.mark.parametrize("cuts", [[1, PART - 1, PART, PART + 1, 2 * PART], [PART // 2, PART + 7]])
-def test_wherever_the_requests_are_cut_the_parts_are_the_same(service, alice, package, begin, body, cuts):
+def test_wherever_the_requests_are_cut_the_parts_are_the_same(*, service, alice, package, begin, body, cuts):
     item, location = begin(len(body))
     at = 0
     for end in [*cuts, len(body)]:
@@ -161,7 +161,7 @@ def checksum(algorithm, data):
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha1"])
-def test_a_right_checksum_passes(service, alice, package, begin, body, algorithm):
+def test_a_right_checksum_passes(*, service, alice, package, begin, body, algorithm):
     item, location = begin(len(body))
     for at, end in ((0, PART + 100), (PART + 100, len(body))):
         alice.patch(location, at, body[at:end], **checksum(algorithm, body[at:end]))
@@ -169,7 +169,7 @@ def test_a_right_checksum_passes(service, alice, package, begin, body, algorithm
 
 
 @pytest.mark.parametrize("held", [0, 100, PART + 100])
-def test_a_wrong_checksum_keeps_nothing_of_its_request(service, alice, package, begin, body, held):
+def test_a_wrong_checksum_keeps_nothing_of_its_request(*, service, alice, package, begin, body, held):
     item, location = begin(len(body))
     if held:
         alice.patch(location, 0, body[:held])
@@ -372,7 +372,7 @@ def test_metadata_of_an_upload_are_nowhere(service, alice, package):
 # ---------------------------------------------------------------- the store fails
 
 
-def test_a_full_store_says_so_and_what_was_acknowledged_stays(service, alice, package, begin, body, monkeypatch):
+def test_a_full_store_says_so_and_what_was_acknowledged_stays(*, service, alice, package, begin, body, monkeypatch):
     from storage.interface import StoreFull
 
     item, location = begin(len(body))
