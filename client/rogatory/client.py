@@ -257,6 +257,10 @@ class Client:
         """Go on with an interrupted send; safe only because every window is compared before it is encrypted."""
         return self._sender(limit_rate=limit_rate, progress=progress).resume(package)
 
+    def abandon_send(self, package: str) -> None:
+        """Forget an interrupted send with its keys: what was uploaded of it can never be opened."""
+        resume.SendState.load(self._sends / package).remove()
+
     def unfinished_sends(self) -> list[str]:
         """Packages whose send was interrupted on this machine."""
         return list(resume.unfinished(self._sends))

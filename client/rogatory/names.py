@@ -27,7 +27,7 @@ class NameRefused(Refused):
 
 
 def shown(raw: bytes) -> str:
-    """A name for people: control, override and undecodable characters are escaped, so one name has one line."""
+    """A name for people, on one line: whatever does not print, could reorder text or is no text at all is escaped."""
     text = raw.decode("utf-8", "backslashreplace")
     return "".join(_escaped(character) for character in text)
 
@@ -95,9 +95,9 @@ def sums_line(digest: str, name: bytes) -> bytes:
 
 
 def _escaped(character: str) -> str:
-    if character in _OVERRIDES or unicodedata.category(character) in ("Cc", "Cs", "Cn", "Zl", "Zp"):
-        return character.encode("unicode_escape", "surrogatepass").decode()
-    return character
+    if character.isprintable() and character not in _OVERRIDES:
+        return character
+    return character.encode("unicode_escape", "surrogatepass").decode()
 
 
 def _refuse_on_windows(part: bytes, raw: bytes) -> None:

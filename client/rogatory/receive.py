@@ -206,7 +206,8 @@ class Receiver:
                 )
             if marker.exists() and marker.read_text() != offer.package:
                 raise TargetTaken(f"{target} holds an unfinished receive of package {marker.read_text()[:8]}")
-        private_files.make_directory(work / "sealed")
+        for directory in (target, work, work / "sealed"):
+            private_files.make_directory(directory)
         if not marker.exists():
             private_files.create(marker, offer.package.encode())
         return work
@@ -297,7 +298,7 @@ class Receiver:
     def _open_all(self, run: _Run, *, unpack: bool) -> None:
         offer, root = run.offer, run.work / "evidence"
         shutil.rmtree(root, ignore_errors=True)
-        root.mkdir()
+        root.mkdir(mode=0o700)
         lines = self._open_inventory(run)
         sizes = {item: plain_size(member["size"]) for item, member in offer.items.items() if item != offer.inventory}
         found = layouts(lines, sizes)

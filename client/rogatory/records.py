@@ -35,6 +35,10 @@ class LogTrust(Protocol):
     def log(self) -> tuple[VerifierKey, ...]:
         """Keys that must all have signed a checkpoint."""
 
+    @property
+    def checkpoint(self) -> bytes | None:
+        """A checkpoint its holder has verified, if it holds one."""
+
 
 class RecordMalformed(Malformed):
     """An answer that should hold a record does not."""
@@ -135,9 +139,12 @@ class RecordStore:
         return self.open(note) if note else None
 
     def newest_note(self) -> bytes | None:
-        """The same with its signatures, exact bytes."""
+        """The same with its signatures, exact bytes; the trust file's own checkpoint until a newer one was seen."""
         path = self._directory / _NEWEST
-        return private_files.read(path) if path.exists() else None
+        notes = [private_files.read(path)] if path.exists() else []
+        if self._trust.checkpoint is not None:
+            notes.append(self._trust.checkpoint)
+        return max(notes, key=lambda note: self.open(note).size, default=None)
 
     def open(self, note: bytes) -> Checkpoint:
         """The checkpoint of a note that every key of the trusted log signed."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from custody import statement
 from custody.digest import composite, grid
-from custody.inventory import InventoryWriter, Line
+from custody.inventory import ACQUISITION, EXHIBIT, InventoryWriter, Line
 from custody.manifest import sealed_item
 from custody.sealing import body_size, build_header, key_commitment, new_file_key
 from custody.statement import Statement
@@ -96,8 +96,13 @@ class Sender:
         description?}` each) go into the sealed inventory; `also_me` adds our own authority's key.
 
         Raises:
+            SchemaMismatch: Terms, acquisition facts or exhibits are not of their shape.
             As `plan`; SourceChanged where a file changes meanwhile (nothing is sealed); ServiceRefusal.
         """
+        ACQUISITION.check(dict(acquisition or {}))
+        for row in exhibits:
+            EXHIBIT.check(dict(row))
+        members = terms.members()
         self.plan(exchange, paths, to=to, also_me=also_me)
         package = secrets.token_hex(16)
         plan = {
@@ -106,7 +111,7 @@ class Sender:
             "chain": exchange.handle,
             "paths": [to_base64(os.fsencode(path.absolute())) for path in paths],
             "to": sorted({*to, *([self._speaker.authority] if also_me else [])}),
-            "terms": terms.members(),
+            "terms": members,
             "acquisition": dict(acquisition or {}),
             "exhibits": [dict(row) for row in exhibits],
         }

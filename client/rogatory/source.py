@@ -57,10 +57,12 @@ class Source(Protocol):
     Attributes:
         name: What the receiver's inventory calls it, raw bytes.
         size: Bytes of plaintext.
+        tops: First parts of all its paths in the inventory.
     """
 
     name: bytes
     size: int
+    tops: frozenset[bytes]
 
     def pieces(self) -> Iterator[bytes]:
         """The plaintext in pieces of at most 1 MiB; may be called again to read anew.
@@ -96,6 +98,7 @@ class FileSource:
     def __init__(self, path: Path) -> None:
         self._path = os.fsencode(path)
         self.name = os.fsencode(path.name) or b"root"
+        self.tops = frozenset({self.name})
         self._print = _Print.of(path.stat())
         self._device = stat.S_ISBLK(path.stat().st_mode)
         self.size = _device_size(path) if self._device else self._print.size
@@ -131,6 +134,7 @@ class TarSource:
         self, name: bytes, members: Sequence[tuple[tar.Member, bytes, _Print]], segments: Sequence[Path] = ()
     ) -> None:
         self.name = name
+        self.tops = frozenset(member.path.partition(b"/")[0] for member, _, _ in members)
         self._members, self._segments = members, segments
         self.size = tar.total_size(member for member, _, _ in members)
         self._read: list[tuple[int, Digests]] = []
@@ -196,10 +200,11 @@ def sources(paths: Sequence[Path]) -> list[Source]:
                 continue
             taken.add(family)
         found.append(_source(path))
-    names = [source.name for source in found]
-    for name in names:
-        if names.count(name) > 1:
+    names: set[bytes] = set()
+    for source in found:
+        for name in sorted(source.tops & names):
             raise SourceUnsendable(f"two sources are called {shown(name)!r}", hint="send them in two packages")
+        names |= source.tops
     return found
 
 

@@ -6,6 +6,8 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+from custody.kinds import CONDITIONS, LEGAL
+from custody.schema import CODE, ID
 from custody.statement import Statement
 from custody.text import to_time
 from rogatory.directory import RecipientKeys
@@ -21,7 +23,7 @@ class Terms:
         handling: Handling code.
         retain_until: How long bodies stay locked; aware.
         conditions: Code → text of each condition the receiver must accept; the service sees its digest only.
-        legal: `{instrument, reference_sha256, article?}`.
+        legal: `{instrument, article?, reference_sha256?}`.
         request: Id of the request that is answered.
     """
 
@@ -32,11 +34,22 @@ class Terms:
     request: str | None = None
 
     def members(self) -> dict[str, Any]:
-        """The manifest's members for them."""
+        """The manifest's members for them.
+
+        Raises:
+            SchemaMismatch: One of them is not of its shape; better now than after hours of uploading.
+        """
         conditions = [
             {"code": code, "text_sha256": sha256(text.encode()).hexdigest()}
             for code, text in sorted(self.conditions.items())
         ]
+        CODE.check(self.handling)
+        if conditions:
+            CONDITIONS.check(conditions)
+        if self.legal:
+            LEGAL.check(dict(self.legal))
+        if self.request:
+            ID.check(self.request)
         return {
             "handling": self.handling,
             "retain_until": to_time(self.retain_until),
@@ -48,7 +61,10 @@ class Terms:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a send is: bytes of the present item's body that have left, of how many."""
+    """How far a send is: bytes of the present item's body that have left, of how many.
+
+    `item` counts from 0 to `items` - 1; -1 is the inventory, which goes last.
+    """
 
     name: str
     item: int

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rogatory import ewf
-from rogatory.source import sources
+from rogatory.source import SourceUnsendable, sources
 
 
 @pytest.fixture(scope="session")
@@ -82,3 +82,11 @@ def test_garbage_after_the_signature_gives_nothing(garbage):
     data = ewf.SIGNATURE + bytes(5) + garbage
     assert list(ewf.read_segment(io.BytesIO(data), len(data))) == []
     assert list(ewf.read_segment(io.BytesIO(garbage), len(garbage))) == []
+
+
+def test_segments_of_two_images_under_one_name_are_refused(acquired, tmp_path):
+    _, image = acquired
+    stray = tmp_path / "image.E02"
+    stray.write_bytes(b"another")
+    with pytest.raises(SourceUnsendable, match=r"image\.E02"):
+        sources([image, stray])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from rogatory import Client, bodies, enrolment, keyring, receipt, receive, trust_file
+from rogatory import Client, Terms, bodies, enrolment, keyring, receipt, receive, trust_file
 from rogatory.bodies import DiskFull, TamperedPart
 from rogatory.connection import CertificateRefused, ClockDiffers, LineDown
 from rogatory.directory import NotPinned
@@ -21,9 +21,9 @@ from rogatory.keyring import Keyring
 from rogatory.offers import NotForUs
 from rogatory.receipt import NothingToAccept
 from rogatory.receive import ConditionsNotAccepted, Received, TargetTaken
-from rogatory.resume import SendState
 from rogatory.source import SourceChanged
 
+from custody.schema import SchemaMismatch
 from custody.sealing import NoMatchingIdentity, generate_identity
 from custody.verify import verify_bundle
 
@@ -161,7 +161,8 @@ def test_a_changed_source_is_never_resumed(police, exchange, terms, image):
         file.write(b"changed")
     with pytest.raises(SourceChanged):
         police.resume_send(package)
-    SendState.load(police.profile.directory / "sends" / package).remove()
+    police.abandon_send(package)
+    assert police.unfinished_sends() == []
 
 
 def test_a_broken_line_costs_nothing_but_time(police, court, exchange, terms, image, tmp_path, monkeypatch):
@@ -278,6 +279,30 @@ def test_nothing_is_sent_to_an_authority_that_is_not_pinned(police, exchange, te
     with pytest.raises(NotPinned):
         police.send(exchange, [small], to=["court.fr"], terms=terms)
     assert police.exchanges.get(exchange.id).packages == ()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"acquisition": {"tool": 7}},
+        {"acquisition": {"unknown": "x"}},
+        {"exhibits": [{"description": "no number"}]},
+        {"terms": Terms(retain_until=datetime.now(UTC), handling="Not A Code")},
+        {"terms": Terms(retain_until=datetime.now(UTC), legal={"instrument": "Not A Code"})},
+    ],
+    ids=["tool", "unknown", "exhibit", "handling", "legal"],
+)
+def test_wrong_facts_are_refused_before_anything_leaves(police, exchange, terms, small, wrong):
+    with pytest.raises(SchemaMismatch):
+        police.send(exchange, [small], to=["court.fr"], **{"terms": terms} | wrong)
+    assert police.exchanges.get(exchange.id).packages == ()
+    assert police.unfinished_sends() == []
+
+
+def test_what_is_received_is_private(police, court, exchange, terms, small, tmp_path):
+    sent = police.send(exchange, [small], to=["court.fr"], terms=terms)
+    court.receive(sent.package, tmp_path / "deep" / "in")
+    assert [(tmp_path / "deep" / name).stat().st_mode & 0o077 for name in ("in", "in/evidence")] == [0, 0]
 
 
 def test_an_empty_file_and_an_odd_name_arrive(police, court, exchange, terms, tmp_path):

@@ -190,6 +190,16 @@ def test_a_restored_backup_that_went_on_is_a_rollback(world, tmp_path):
         store.advance(restored.checkpoint(), PublicLog(Service(restored).connection(), ORIGIN))
 
 
+def test_the_checkpoint_of_the_trust_file_is_held_from_the_start(world, tmp_path):
+    restored = world.copy()
+    world.sealed()
+    trust = world.trust(checkpoint=world.checkpoint())
+    store = RecordStore(tmp_path, trust)
+    assert store.newest().size == len(world.slots)
+    with pytest.raises(LogRolledBack):
+        store.advance(restored.checkpoint(), PublicLog(Service(restored).connection(), ORIGIN))
+
+
 def test_another_root_of_the_same_size_is_a_rollback(world, tmp_path):
     other = world.copy()
     world.tick("dummy")
