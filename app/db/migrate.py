@@ -6,26 +6,55 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import ProgrammingError
 
+from app.db import grants
 from app.db.engine import writing
+from app.db.unit_of_work import answering
+from app.errors import StateConflict
 
 _MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('rogatory migrations'))"
+_NO_PRIVILEGE = "42501"
 
 
 def upgrade(engine: Engine) -> None:
-    """Apply what is missing, in one transaction."""
-    with writing(engine).begin() as connection:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    """Apply what is missing, in one transaction, and give the service's role its rights.
+
+    Raises:
+        StateConflict: Something is missing, and this database user may not change the schema.
+        DatabaseDown: The database does not answer.
+    """
+    try:
+        with answering(), writing(engine).begin() as connection:
+            _wait_for_turn(connection)
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            grants.give(connection)
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) != _NO_PRIVILEGE:
+            raise
+        raise StateConflict(
+            "the database has another schema, and its user may not change it",
+            hint="run `rogatory-server migrate` as the owner of the tables",
+        ) from error
 
 
 def is_current(engine: Engine) -> bool:
     """Whether the database has exactly the schema of this code."""
-    with engine.connect() as connection:
+    with answering(), engine.connect() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
     return found == ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _wait_for_turn(connection: Connection) -> None:
+    """Processes that start together migrate one after the other, for as long as it takes."""
+    if connection.dialect.name == "postgresql":
+        for setting in ("statement_timeout", "lock_timeout"):
+            connection.execute(text(f"SET LOCAL {setting} = 0"))
+        connection.execute(text(_ONE_AT_A_TIME))
 
 
 def _config() -> Config:

@@ -6,6 +6,7 @@ who lost the lock without noticing (a broken connection, a stopped machine) writ
 
 import fcntl
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.orm import Session
 
 from app.db.log_models import SequencerTerm
-from app.db.unit_of_work import UnitOfWork
+from app.db.unit_of_work import UnitOfWork, answering
 
 _ADVISORY_KEY = 0x526F6761746F7279
 """Names our lock among a PostgreSQL database's advisory locks."""
@@ -71,10 +72,11 @@ class AdvisoryLock:
         """See `Lock`."""
         if self._connection is not None:
             return True
-        connection = self._engine.connect()
-        if not connection.scalar(select(func.pg_try_advisory_lock(_ADVISORY_KEY))):
-            connection.close()
-            return False
+        with answering(), ExitStack() as undo:
+            connection = undo.enter_context(self._engine.connect())
+            if not connection.scalar(select(func.pg_try_advisory_lock(_ADVISORY_KEY))):
+                return False
+            undo.pop_all()
         self._connection = connection
         return True
 

@@ -133,7 +133,8 @@ def test_no_entry_is_taken_behind_one_that_waits_too_long(world):
     world.note(chain)
 
 
-def test_a_busy_database_is_said_to_be_down(world, monkeypatch):
+def test_a_busy_database_is_said_to_be_down(sqlite_world, monkeypatch):
+    world = sqlite_world
     chain = world.open_chain()
     monkeypatch.setattr("app.db.engine._BUSY_MS", 0)
     monkeypatch.setattr("app.db.engine._SETTINGS", ("PRAGMA busy_timeout=0",))
@@ -148,7 +149,7 @@ def test_a_busy_database_is_said_to_be_down(world, monkeypatch):
 
 
 def _fresh(world):
-    return connect(f"sqlite:///{world.path}")
+    return connect(world.database.url)
 
 
 def test_an_admitted_authority_has_a_registry_and_the_service_says_so(started, police):

@@ -8,8 +8,10 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
+from sqlalchemy import text
+
 from app.db import ledger, migrate
-from app.db.engine import connect
+from app.db.engine import connect, writing
 from app.db.unit_of_work import UnitOfWork, reading
 from app.jobs.sequencer import Sequencer
 from custody import leaf
@@ -46,24 +48,40 @@ class Clock:
         self.at += timedelta(seconds=seconds)
 
 
-class World:
-    """A database and its sequencer, at a fixed time."""
+class SqliteFile:
+    """A migrated SQLite database in a directory; its user is its owner."""
 
     def __init__(self, directory):
         self.path = directory / "rogatory.db"
         shutil.copy(_migrated(), self.path)
-        self.clock = Clock()
-        self.engine = connect(f"sqlite:///{self.path}")
+        self.url = self.owner_url = f"sqlite:///{self.path}"
+
+
+class World:
+    """A database and its sequencer, at a fixed time."""
+
+    def __init__(self, database):
+        self.database, self.clock = database, Clock()
+        self.engine = connect(database.url)
         self.sequencer = self.another_sequencer()
 
-    def another_sequencer(self):
-        return Sequencer(self.engine, ORIGIN, SIGNERS, self.clock)
+    def another_sequencer(self, engine=None):
+        return Sequencer(engine or self.engine, ORIGIN, SIGNERS, self.clock)
 
     def restart(self):
-        """The process dies and another begins: nothing is left but the files."""
+        """The process dies and another begins: nothing is left but the database."""
         self.close()
-        self.engine = connect(f"sqlite:///{self.path}")
+        self.engine = connect(self.database.url)
         self.sequencer = self.another_sequencer()
+
+    def meddle(self, change, **values):
+        """Somebody with every right changes the tables."""
+        engine = connect(self.database.owner_url)
+        try:
+            with writing(engine).begin() as connection:
+                connection.execute(text(change), values)
+        finally:
+            engine.dispose()
 
     def close(self):
         self.sequencer.stop()

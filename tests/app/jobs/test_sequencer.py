@@ -3,7 +3,7 @@
 from threading import Thread
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from app.db import ledger
 from app.db.log_models import LedgerRow, LogLeaf, Pending, SequencerTerm
@@ -241,20 +241,19 @@ def test_a_restarted_log_grows_as_if_it_had_never_stopped(world):
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE tiles SET data = zeroblob(128)",
-        "UPDATE tiles SET data = zeroblob(96)",
-        "DELETE FROM tiles",
-        "UPDATE tail_heads SET head = zeroblob(32)",
-        "DELETE FROM tail_heads",
-        "UPDATE checkpoints SET root = zeroblob(32)",
+        ("UPDATE tiles SET data = :zeros", 128),
+        ("UPDATE tiles SET data = :zeros", 96),
+        ("DELETE FROM tiles WHERE data <> :zeros", 1),
+        ("UPDATE tail_heads SET head = :zeros", 32),
+        ("DELETE FROM tail_heads WHERE head <> :zeros", 1),
+        ("UPDATE checkpoints SET root = :zeros", 32),
     ],
 )
 def test_a_log_that_does_not_fit_together_is_not_signed(world, change):
     world.note(world.open_chain(), 3)
     world.sequencer.run_once()
-    with world.unit_of_work() as uow:
-        uow.session.execute(text(change))
-        uow.commit()
+    query, zeros = change
+    world.meddle(query, zeros=bytes(zeros))
     world.restart()
     with pytest.raises(LogDamaged):
         world.sequencer.run_once()
