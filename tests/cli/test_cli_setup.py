@@ -248,9 +248,9 @@ def test_the_operators_file_is_signed_and_its_fingerprint_can_be_read_aloud(run,
     done = run("enrolment", "authority", "--name", "Procuradoria", "--country", "PT", "-o", "enrolment.json", "--json")
     assert done.code == 0
     said = statement.parse(Path("enrolment.json").read_bytes())
-    assert done.json["fingerprint"] == said.id
     assert said.payload["name"] == "Procuradoria"
     ring = keyring.Keyring(keys).authority()
+    assert done.json["fingerprint"] == ring.authority.public.id
     said.verify(ring.authority.public)
     said.verify(ring.recovery.public)
 

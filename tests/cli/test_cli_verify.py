@@ -48,6 +48,10 @@ def test_it_works_without_service_network_and_profile(words, bundle, trust, tmp_
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_quiet_leaves_the_verdict(run, bundle, trust):
+    assert run("verify", bundle, "--trust", trust, "--quiet").out == "VERIFIED (exit code 0)\n"
+
+
 def test_the_object_is_the_report(run, bundle, trust, world):
     found = run("verify", bundle, "--trust", trust, "--json").json
     assert found == json.loads(verify_bundle(bundle, world.trust()).to_json())

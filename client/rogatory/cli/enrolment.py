@@ -38,15 +38,15 @@ def authority(args: Namespace, terminal: Terminal) -> Outcome:
         "",
         "Read this aloud to the operator, who must see the same before admitting you:",
         f"  {aloud}",
+        "It is the id of your authority key; the authorities you deal with pin the same.",
         "",
         "The operator runs: rogatory-server enrol FILE",
         "next: rogatory trust init",
     ]
     fields = {
         "file": str(args.output),
-        "fingerprint": said.id,
+        "fingerprint": enrolment.authority_fingerprint(said),
         "authority": profile.authority,
-        "authority_key": keys.authority.public.id,
     }
     return Outcome(fields, "\n".join(text))
 

@@ -65,7 +65,7 @@ def _outcome(received: "Received", target: Path, sender: str) -> Outcome:
     text += [f"look twice at the name {escape(name)}: {', '.join(why)}" for name, why in received.flagged]
     text += [f"not made here: {escape(name)}: {escape(why)}" for name, why in received.skipped]
     text += [
-        f"check again at any time: cd {escape(str(target / 'evidence'))} && sha256sum -c ../SHA256SUMS",
+        f"check again at any time: cd {escape(str(target))} && sha256sum -c SHA256SUMS",
         f"next: rogatory receipt accept {received.package[:8]}",
     ]
     fields: dict[str, Any] = {

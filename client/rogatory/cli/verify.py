@@ -24,7 +24,7 @@ def verify(args: Namespace, terminal: Terminal) -> Outcome:
         terminal.note("no trust file was given, so nobody is believed: --trust FILE")
     text = report.text().rstrip("\n")
     last = text.rpartition("\n")[2]
-    text = text[: -len(last)] + terminal.paint(last, "green" if report.verified else "red")
+    text = ("" if args.quiet else text[: -len(last)]) + terminal.paint(last, "green" if report.verified else "red")
     return Outcome(json.loads(report.to_json()), text, report.exit_code)
 
 
@@ -104,7 +104,8 @@ COMMANDS = (
         "appear only if "
         "every check that the trust file demands is PASS. Otherwise the first that applies: 3 malformed, 24 "
         "unsupported, "
-        "20 tampered, 25 rollback, 22 signer or quorum, 23 time, 21 incomplete.",
+        "20 tampered, 25 rollback, 22 signer or quorum, 23 time, 21 incomplete. With --quiet only "
+        "the verdict is printed.",
         examples=(
             "rogatory verify bundle.zip --trust trust.json",
             "rogatory verify bundle.zip --trust trust.json --items received/ --mirror log-mirror/",
