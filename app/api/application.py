@@ -65,9 +65,12 @@ def _described(app: FastAPI) -> dict[str, Any]:
         problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
         for methods in made["paths"].values():
             for operation in methods.values():
-                if "HTTPValidationError" in str(operation["responses"].get("422")):
-                    answer = {"description": ours["description"], "content": {MEDIA_TYPE: problem}}
-                    operation["responses"]["422"] = answer
+                answers = operation["responses"]
+                if "HTTPValidationError" in str(answers.get("422")):
+                    answers["422"] = {"description": ours["description"], "content": {MEDIA_TYPE: problem}}
+                for answer in answers.values():
+                    if MEDIA_TYPE in answer.get("content", ()):
+                        answer["content"] = {MEDIA_TYPE: problem}
         for name in ("HTTPValidationError", "ValidationError"):
             made["components"]["schemas"].pop(name, None)
         app.openapi_schema = made

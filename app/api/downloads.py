@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -50,6 +50,7 @@ class Span:
 @router.get("/{download}/items/{item}", response_class=Response, responses={**_BYTES, **_READ})
 async def read(
     *,
+    request: Request,
     download: Id,
     item: Id,
     caller: CallerDep,
@@ -73,8 +74,10 @@ async def read(
         headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(found.sha256)).decode()}:"
     if span.partial:
         headers["Content-Range"] = f"bytes {span.start}-{span.start + span.length - 1}/{found.size}"
-    pieces = _sent(found, span, runtime)
-    return StreamingResponse(pieces, 206 if span.partial else 200, headers, media_type="application/octet-stream")
+    status = 206 if span.partial else 200
+    if request.method == "HEAD":
+        return Response(None, status, headers, "application/octet-stream")
+    return StreamingResponse(_sent(found, span, runtime), status, headers, "application/octet-stream")
 
 
 @router.post(
