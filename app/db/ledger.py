@@ -24,14 +24,14 @@ from custody.errors import CustodyError
 from custody.statement import Statement
 from custody.text import to_time
 
-__all__ = ["LONGEST_WAIT", "Record", "append", "open_chain", "record_of", "registry", "wait_for_record"]
+__all__ = ["LONGEST_WAIT", "Record", "append", "hold", "open_chain", "record_of", "registry", "wait_for_record"]
 
 LONGEST_WAIT = timedelta(seconds=10)
 """No entry is taken while one without a place in the log is older than this."""
 
 _NONCE_SIZE = 16
 
-registry = registries.registry
+hold, registry = registries.hold, registries.registry
 
 
 def open_chain(session: Session, handle: str, kind: ChainKind | str, owner: str) -> None:

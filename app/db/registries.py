@@ -5,6 +5,7 @@ real ones, so that questions asked "as of now" (`FOREVER`) see it. Whoever decid
 until the commit: otherwise a revocation could get its place between the check and the entry.
 """
 
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from threading import Lock
@@ -68,6 +69,17 @@ def registry(session: Session, authority: str, *, hold: bool = True) -> Registry
     for row in rows[len(news) :]:
         _apply(grown, row, _PROVISIONAL + row.seq)
     return grown
+
+
+def hold(session: Session, authorities: Iterable[str]) -> None:
+    """Keep several registries as they are until the transaction ends; in one order, so that no two wait for each other.
+
+    Args:
+        session: Of a unit of work.
+        authorities: Their ids; strangers among them are passed over.
+    """
+    query = select(Chain).where(Chain.kind == ChainKind.REGISTRY, Chain.owner.in_(set(authorities)))
+    session.scalars(locked(query.order_by(Chain.handle))).all()
 
 
 def rehearse(session: Session, authority: str, entry: Entry, statement: Statement) -> None:

@@ -71,6 +71,9 @@ def package(session: Session, package_id: str, caller: Caller, action: str, *, l
         Denied: The caller sees it, and may not do this.
     """
     query = select(Package).where(Package.id == package_id)
+    if lock:  # whoever holds both takes the exchange first: it must not be closed meanwhile
+        exchange_of = select(Exchange).join(Package, Package.exchange_id == Exchange.id)
+        session.scalar(exchange_of.where(Package.id == package_id).with_for_update(of=Exchange))
     row = session.scalar(query.with_for_update() if lock else query)
     if row is None:
         raise absent()

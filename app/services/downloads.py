@@ -26,6 +26,7 @@ from app.db.models import (
     PutHeader,
     Release,
 )
+from app.db.unit_of_work import retried
 from app.errors import Gone, StateConflict, StatementRefused
 from app.services import access, headers, statements
 from app.services.packages import On
@@ -66,6 +67,7 @@ class Content:
     header_sha256: str
 
 
+@retried
 def open_download(command: On, runtime: Runtime) -> Opened:
     """Open a handle for the bodies of a package, or for one of them.
 
@@ -151,6 +153,7 @@ def chunks(found: Content, start: int, length: int, runtime: Runtime) -> Iterato
         yield from runtime.store.read(found.key, version=found.version, start=begin, length=left)
 
 
+@retried
 def count(download: str, sent: int, runtime: Runtime) -> None:
     """Add to what went out through a handle, also after it was closed: the entry then says less, never more."""
     if not sent:
@@ -160,6 +163,7 @@ def count(download: str, sent: int, runtime: Runtime) -> None:
         uow.commit()
 
 
+@retried
 def close(download: str, caller: Caller, at: datetime, runtime: Runtime) -> Lodged:
     """Be done with a handle; how many bytes went out goes on record.
 

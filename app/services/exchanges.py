@@ -12,6 +12,7 @@ from app.auth.policy import AUDITOR, THE_SERVICE, WORKING, Caller
 from app.db import ledger
 from app.db.log_models import ChainKind
 from app.db.models import Authority, Exchange, Package, Part, Party, Upload, UploadState
+from app.db.unit_of_work import retried
 from app.errors import StateConflict, StatementRefused
 from app.services import access, pages, statements, uploads
 from app.services.records import Lodged, await_record
@@ -52,6 +53,7 @@ class Opened:
     exchange: str
 
 
+@retried
 def open_exchange(command: Lodge, runtime: Runtime) -> Opened:
     """Begin an exchange between the parties that the act names; its chain has the handle that the act chose.
 
@@ -81,6 +83,7 @@ def open_exchange(command: Lodge, runtime: Runtime) -> Opened:
     return Opened(await_record(runtime, entry, fresh=said.earlier is None), exchange_id(handle))
 
 
+@retried
 def add_party(command: On, runtime: Runtime) -> Lodged:
     """Let another authority into an exchange, as a party or as an auditor.
 
@@ -100,6 +103,7 @@ def add_party(command: On, runtime: Runtime) -> Lodged:
     return await_record(runtime, entry, fresh=said.earlier is None)
 
 
+@retried
 def close(command: On, runtime: Runtime) -> Lodged:
     """Close an exchange: nothing new is said in it, what was handed over stays. Open uploads end.
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from app.auth.policy import Caller
 from app.db import ledger
 from app.db.log_models import LedgerRow, LogLeaf, StatementRow
+from app.db.unit_of_work import retried
 from app.errors import BadRequest
 from app.services import access, bundles, statements
 from app.services.exchanges import On
@@ -37,6 +38,7 @@ class Export:
     file: BinaryIO
 
 
+@retried
 def view(exchange: str, cursor: str | None, limit: int, caller: Caller, runtime: Runtime) -> Page:
     """A page of an exchange's entries; that they were looked at goes on record first.
 
@@ -75,6 +77,7 @@ def view(exchange: str, cursor: str | None, limit: int, caller: Caller, runtime:
     )
 
 
+@retried
 def export(command: On, runtime: Runtime) -> Export:
     """The whole record of an exchange, up to a checkpoint that covers the act that asks for it.
 

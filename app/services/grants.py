@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db.models import Acceptance, Grant, GrantHeader, GrantKind, GrantRecipient, Item, Release, StatementRow
+from app.db.unit_of_work import retried
 from app.errors import AlreadyAnswered, StateConflict, StatementRefused
 from app.services import access, headers, packages, statements
 from app.services.access import InPackage
@@ -26,6 +27,7 @@ class Released:
     headers: Sequence[tuple[str, bytes]]
 
 
+@retried
 def add(command: On, runtime: Runtime) -> Lodged:
     """Grant the headers of some items to more authorities, without touching the bodies.
 
@@ -48,6 +50,7 @@ def add(command: On, runtime: Runtime) -> Lodged:
     return await_record(runtime, entry, fresh=said.earlier is None)
 
 
+@retried
 def accept(command: On, runtime: Runtime) -> Lodged:
     """Accept the conditions of a manifest or grant, for the caller's authority.
 
@@ -72,6 +75,7 @@ def accept(command: On, runtime: Runtime) -> Lodged:
     return await_record(runtime, entry, fresh=said.earlier is None)
 
 
+@retried
 def release(command: On, runtime: Runtime) -> Released:
     """Hand out headers to a recipient; that they leave is on record, and provable, before they do.
 

@@ -16,6 +16,7 @@ from app.auth.policy import Caller
 from app.db import ledger
 from app.db.log_models import LedgerRow
 from app.db.models import Grant, GrantHeader, GrantKind, GrantRecipient, PutHeader
+from app.db.unit_of_work import retried
 from app.errors import BadRequest, ManifestMismatch, NotFound, StatementRefused, TooLarge
 from app.services import access
 from app.services.access import InPackage
@@ -41,6 +42,7 @@ class PutCommand:
     caller: Caller
 
 
+@retried
 def put(command: PutCommand, runtime: Runtime) -> bool:
     """Keep a header for a package; whether it is new there.
 

@@ -26,6 +26,7 @@ from app.db.models import (
     Upload,
     UploadState,
 )
+from app.db.unit_of_work import retried
 from app.errors import ManifestMismatch, StateConflict, StatementRefused
 from app.services import access, headers, pages, statements, uploads
 from app.services.access import InPackage
@@ -87,6 +88,7 @@ class ManifestView:
     grants: Sequence[tuple[str, bytes]]
 
 
+@retried
 def declare(command: Declare, runtime: Runtime) -> Declared:
     """Announce a package and for whom it is; its items can be uploaded from now on.
 
@@ -115,6 +117,7 @@ def declare(command: Declare, runtime: Runtime) -> Declared:
     return Declared(await_record(runtime, entry, fresh=said.earlier is None), package_id)
 
 
+@retried
 def seal(command: On, runtime: Runtime) -> Lodged:
     """Bind the items to the sender's manifest, which is the first grant of their headers.
 
@@ -160,6 +163,7 @@ def keep(runtime: Runtime, body: Item, package: Package) -> None:
             return
 
 
+@retried
 def withdraw(command: On, runtime: Runtime) -> Lodged:
     """Take back a sealed package: no header of it leaves from now on.
 
@@ -231,6 +235,7 @@ def list_packages(
         return [_view(session, row) for row in rows[:_PAGE]], pages.cursor(last.created_at, last.id) if last else None
 
 
+@retried
 def view_manifest(package: str, caller: Caller, runtime: Runtime) -> ManifestView:
     """The manifest and the grants; that they were looked at goes on record first.
 

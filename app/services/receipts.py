@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.db.models import Outcome, Receipt, StatementRow
+from app.db.unit_of_work import retried
 from app.errors import AlreadyAnswered, StateConflict, StatementRefused
 from app.services import access, packages, statements
 from app.services.access import InPackage
@@ -14,6 +15,7 @@ from app.services.runtime import Runtime
 from custody import statement
 
 
+@retried
 def sign(command: On, runtime: Runtime) -> Lodged:
     """Close a delivered package with the recipient's verdict, or change nothing.
 

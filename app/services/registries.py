@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.auth.policy import THE_SERVICE, Caller
 from app.db.models import Authority, RegisteredKey
+from app.db.unit_of_work import retried
 from app.errors import NotFound, StateConflict, StatementRefused
 from app.services import access, bundles, statements
 from app.services.records import Lodged, await_record
@@ -45,6 +46,7 @@ class Member:
     suspended: bool
 
 
+@retried
 def lodge(command: Lodge, runtime: Runtime) -> Lodged:
     """Put what an authority says of itself into its registry.
 

@@ -143,6 +143,11 @@ def _admit(
     signatures: bool = True,
 ) -> Admitted:
     _check_place(runtime, said, event=event, chain=chain)
+    try:
+        events.check_detail(event, events.lookup(event), said.payload)
+    except CustodyError as error:
+        raise StatementRefused(f"the statement does not fit {event}: {error}") from error
+    ledger.hold(session, _concerned(said))
     earlier = _earlier(session, said, event)
     if earlier is not None:
         return Admitted(said, event, earlier)
@@ -150,11 +155,16 @@ def _admit(
     _check_seen(session, said)
     if signatures:
         _check_signatures(session, said, event)
-    try:
-        events.check_detail(event, events.lookup(event), said.payload)
-    except CustodyError as error:
-        raise StatementRefused(f"the statement does not fit {event}: {error}") from error
     return Admitted(said, event, None)
+
+
+def _concerned(said: Statement) -> set[str]:
+    """The authorities whose registries decide about a statement: its signer's, and those of whom it lets in."""
+    payload = said.payload
+    detail, recipients = payload.get("detail", {}), payload.get("recipients", ())
+    named = {str(recipient["authority"]) for recipient in recipients}
+    subject = payload.get("subject", {}).get("authority", said.authority)
+    return {said.authority, subject, *named, *detail.get("parties", ()), *detail.get("auditors", ())}
 
 
 def _earlier(session: Session, said: Statement, event: str) -> Entry | None:

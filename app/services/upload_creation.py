@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.auth.policy import Caller
 from app.db.models import Item, Package, PackageState, Upload, UploadState
+from app.db.unit_of_work import retried
 from app.errors import BadRequest, StateConflict, TooLarge
 from app.services import access
 from app.services.runtime import Runtime
@@ -36,6 +37,7 @@ class Create:
     at: datetime
 
 
+@retried
 def create(command: Create, runtime: Runtime) -> tuple[Place, bool]:
     """Begin an upload, or find the one that is open for the item; whether it is new.
 

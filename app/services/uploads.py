@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from app.auth.policy import Caller, Decision, may
 from app.db import ledger
 from app.db.models import Exchange, Item, Package, PackageState, Upload, UploadPart, UploadState
+from app.db.unit_of_work import retried
 from app.errors import Gone, NotEntitled, OffsetMismatch, StateConflict, UploadSuperseded
 from app.services import access
 from app.services.runtime import Runtime
@@ -62,6 +63,7 @@ def see(upload: str, caller: Caller, at: datetime, runtime: Runtime) -> Place:
     return place
 
 
+@retried
 def take_over(upload: str, offset: int, caller: Caller, at: datetime, runtime: Runtime) -> Place:
     """Become the one request that writes to an upload, at the offset where it stands.
 
@@ -87,6 +89,7 @@ def take_over(upload: str, offset: int, caller: Caller, at: datetime, runtime: R
     return place
 
 
+@retried
 def advance(place: Place, offset: int, parts: Sequence[tuple[int, PartDigest]], runtime: Runtime) -> None:
     """Make it a fact that the upload stands at `offset`; its bytes are durable in the store already.
 
@@ -105,6 +108,7 @@ def advance(place: Place, offset: int, parts: Sequence[tuple[int, PartDigest]], 
         uow.commit()
 
 
+@retried
 def finish(place: Place, at: datetime, runtime: Runtime) -> str:
     """Publish a body whose parts are all on record, then make it a fact that the item has arrived.
 
@@ -154,6 +158,7 @@ def finish(place: Place, at: datetime, runtime: Runtime) -> str:
     return whole
 
 
+@retried
 def terminate(upload: str, caller: Caller, at: datetime, runtime: Runtime) -> None:
     """End an upload at the sender's wish; the item may be uploaded anew.
 
