@@ -76,7 +76,8 @@ def addition(event: str, payload: Mapping[str, Any], noted: Mapping[str, Any]) -
             return "for " + ", ".join(detail.get("recipients", []))
         case "package.sealed" | "grant.added":
             names = ", ".join(row["authority"] for row in payload.get("recipients", []))
-            return f"{len(payload.get('items', []))} items, for {names}"
+            items = len(payload.get("items", ()))
+            return f"{items} item{'' if items == 1 else 's'}, for {names}"
         case "receipt.signed":
             reason = f", reason {payload['reason']}" if "reason" in payload else ""
             return f"{payload.get('outcome', '')}{reason}"

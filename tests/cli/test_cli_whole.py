@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import pytest
+from rogatory.cli import send, tui
 from rogatory.cli.program import main
 
 from tests.cli.conftest import spawn
@@ -89,7 +90,7 @@ def package(stage, exchange):
 
 def test_the_main_job(stage, exchange, package):
     run, root = stage.run, stage.root
-    assert [row["id"] for row in run("fr", "inbox")["packages"]] == [package]
+    assert package in [row["id"] for row in run("fr", "inbox")["packages"]]
     assert run("fr", "receive", package[:8], "--to", "in", expect=7)["error"]["code"] == "conditions-not-accepted"
     found = run("fr", "receive", package[:8], "--to", "in", "--unpack", "--keep-sealed", "--accept-conditions")
     assert found["complete"]
@@ -100,7 +101,7 @@ def test_the_main_job(stage, exchange, package):
     )
     subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=root / "in", check=True)
     assert run("fr", "receipt", "accept", package[:8])["outcome"] == "accepted"
-    assert run("fr", "inbox")["packages"] == []
+    assert package not in [row["id"] for row in run("fr", "inbox")["packages"]]
     events = [entry["event"] for entry in run("nl", "log", exchange[:8])["entries"]]
     assert {"package.sealed", "conditions.accepted", "key.released", "receipt.signed"} <= set(events)
     run("fr", "bundle", exchange[:8], "-o", "bundle.zip")
@@ -113,6 +114,38 @@ def test_the_main_job(stage, exchange, package):
     assert run("eu", "verify", "export.zip", "--trust", root / "home/eu/trust.json")["verified"]
     assert run("fr", "sheet", "bundle.zip", "-o", "sheet.html", *trust)["verified"]
     assert package in (root / "sheet.html").read_text("utf-8")
+
+
+def test_an_interrupted_send_goes_on(stage, exchange, monkeypatch):
+    (stage.root / "again.bin").write_bytes(b"again")
+
+    def stop(self, progress):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(send._watched, "_told", stop)
+        error = stage.run("nl", "send", "again.bin", "--exchange", exchange, "--to", "office.fr", expect=130)["error"]
+    assert (error["code"], error["hint"]) == ("interrupted", "rogatory send --resume goes on where it stopped")
+    doctor = {row["name"]: row for row in stage.run("nl", "doctor", expect=7)["checks"]}
+    assert doctor["sends"]["hint"].startswith("rogatory send --resume ")
+    package = stage.run("nl", "send", "--resume")["package"]
+    assert package in [row["id"] for row in stage.run("fr", "inbox")["packages"]]
+    assert stage.run("nl", "send", "--resume", expect=6)["error"]["code"] == "not-found"
+
+
+def test_an_interrupted_receive_goes_on(stage, exchange, monkeypatch):
+    (stage.root / "later.bin").write_bytes(b"later")
+    package = stage.run("nl", "send", "later.bin", "--exchange", exchange, "--to", "office.fr")["package"]
+
+    def stop(self, done, total=None):
+        raise KeyboardInterrupt
+
+    words = ["receive", package, "--to", "later"]
+    with monkeypatch.context() as patch:
+        patch.setattr(tui.Progress, "at", stop)
+        error = stage.run("fr", *words, expect=130)["error"]
+    assert error["hint"].startswith(f"rogatory receive {package[:8]} --to ")
+    assert stage.run("fr", *words)["complete"]
 
 
 def test_a_dry_run_sends_nothing(stage, exchange, package):
@@ -147,8 +180,9 @@ def test_an_unpinned_or_unknown_recipient_is_refused(stage, exchange, package):
 
 
 def test_a_package_is_granted_to_another_party(stage, exchange, package):
+    (stage.root / "granted.bin").write_bytes(b"granted")
     stage.run("nl", "exchange", "add-party", exchange, "office.eu")
-    found = stage.run("nl", "send", "more.bin", "--exchange", exchange, "--to", "office.fr", "--also-me")["package"]
+    found = stage.run("nl", "send", "granted.bin", "--exchange", exchange, "--to", "office.fr", "--also-me")["package"]
     assert stage.run("nl", "grant", found, "--to", "office.eu")["to"] == ["office.eu"]
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from custody.keys import KeyRecord
     from rogatory.keyring import Keyring
 
+_ORDER = ("authority", "recovery", "encryption", "statement", "login")
 _KEYS = option(
     "--keys", about="directory of the keys (default: the profile's)", metavar="DIR", type=Path, completes="directory"
 )
@@ -92,7 +93,8 @@ def _present(ring: "Keyring") -> "list[KeyRecord]":
 def _listed(records: "list[KeyRecord]") -> str:
     from custody.keys import fingerprint
 
-    return columns([(record.use, record.alg, fingerprint(record.id)) for record in records], head=("use", "kind", "id"))
+    ordered = sorted(records, key=lambda record: _ORDER.index(record.use))
+    return columns([(record.use, record.alg, fingerprint(record.id)) for record in ordered], head=("use", "kind", "id"))
 
 
 def _fields(records: "list[KeyRecord]") -> list[dict[str, Any]]:

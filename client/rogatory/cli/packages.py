@@ -25,6 +25,7 @@ _FROM = option(
 def accept(args: Namespace, terminal: Terminal) -> Outcome:
     """Sign that everything agrees."""
     from rogatory.errors import NotFound
+    from rogatory.ids import exchange_id
     from rogatory.receive import Received
 
     profile = session.load_profile(args)
@@ -33,9 +34,11 @@ def accept(args: Namespace, terminal: Terminal) -> Outcome:
         directory = args.from_ or remembered(profile.directory, package)
         if directory is None:
             raise NotFound(f"package {package[:8]} was not received here", hint=f"rogatory receive {package[:8]}")
-        lodged = client.accept(Received.load(directory))
+        received = Received.load(directory)
+        lodged = client.accept(received)
     fields = {"package": package, "outcome": "accepted", "index": lodged.record.index, "seq": lodged.entry.seq}
-    text = f"package {package[:8]} is accepted; the receipt stands in the log\nnext: rogatory bundle EXCHANGE -o FILE"
+    exchange = exchange_id(received.chain)[:8]
+    text = f"package {package[:8]} is accepted; the receipt stands in the log\nnext: rogatory bundle {exchange} -o FILE"
     return Outcome(fields, text)
 
 

@@ -59,22 +59,16 @@ def listing(args: Namespace, terminal: Terminal) -> Outcome:
 
 def show(args: Namespace, terminal: Terminal) -> Outcome:
     """Show one profile."""
-    from rogatory.profile import Profile
-
     del terminal
-    if args.name:
-        profile, name = Profile.load(args.name), args.name
-    else:
-        profile, name = session.load_profile(args), session.profile_name(args)
+    name = args.name or session.profile_name(args)
+    profile = session.load_named(name)
     return Outcome({"name": name} | _fields(profile), f"profile {escape(name)}\n{_shown(profile)}")
 
 
 def use(args: Namespace, terminal: Terminal) -> Outcome:
     """Choose the profile that is used from now on."""
-    from rogatory.profile import Profile
-
     del terminal
-    Profile.load(args.name)
+    session.load_named(args.name)
     session.choose(args.name)
     return Outcome({"chosen": args.name}, f"using profile {args.name}")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rogatory.cli import session
 from rogatory.cli.command import Command, Outcome, flag, option, positional
 from rogatory.cli.exchange import short
-from rogatory.cli.tui import Terminal, columns, escape, size
+from rogatory.cli.tui import Terminal, columns, count, escape, size
 
 if TYPE_CHECKING:
     from rogatory.receive import Received
@@ -60,7 +60,7 @@ def receive(args: Namespace, terminal: Terminal) -> Outcome:
 def _outcome(received: "Received", target: Path, sender: str) -> Outcome:
     text = [
         f"package {received.package[:8]} of {escape(sender)} is in {escape(str(target))}",
-        f"{len(received.items)} items agree with the manifest, {received.files} files with the inventory",
+        f"{count(len(received.items), 'item')} as in the manifest, {count(received.files, 'file')} as in the inventory",
     ]
     text += [f"look twice at the name {escape(name)}: {', '.join(why)}" for name, why in received.flagged]
     text += [f"not made here: {escape(name)}: {escape(why)}" for name, why in received.skipped]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rogatory.cli import session
 from rogatory.cli.command import Command, CommandProblem, Outcome, flag, option, positional
-from rogatory.cli.tui import Terminal, columns, escape, size
+from rogatory.cli.tui import Terminal, columns, count, escape, size
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -174,8 +174,9 @@ def _planned(plan: "Plan") -> Outcome:
 def _sent(sent: "Sent") -> Outcome:
     payload = sent.manifest.payload
     total = sum(item["size"] for item in [*payload["items"], payload["inventory"]])
+    items = count(len(payload["items"]), "item")
     text = [
-        f"package {sent.package[:8]} is sealed: {len(payload['items'])} items and the inventory, {size(total)}",
+        f"package {sent.package[:8]} is sealed: {items} and the inventory, {size(total)}",
         f"for {escape(', '.join(row['authority'] for row in payload['recipients']))}",
         f"manifest {sent.manifest.id}",
         "next: the recipient runs rogatory inbox and rogatory receive; watch with rogatory log EXCHANGE",

@@ -48,9 +48,13 @@ def _chosen_file() -> Path:
 
 def load_profile(args: Namespace) -> "Profile":
     """The profile asked for."""
+    return load_named(profile_name(args))
+
+
+def load_named(name: str) -> "Profile":
+    """The profile of this name."""
     from rogatory.profile import Profile, ProfileMissing, home_directory
 
-    name = profile_name(args)
     try:
         return Profile.load(name)
     except ProfileMissing as error:

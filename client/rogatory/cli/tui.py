@@ -47,6 +47,11 @@ def size(count: float) -> str:
     return f"{count:.0f} {_UNITS[unit]}" if unit == 0 else f"{count:.1f} {_UNITS[unit]}"
 
 
+def count(number: int, word: str) -> str:
+    """How many of something."""
+    return f"{number} {word}" + ("" if number == 1 else "s")
+
+
 def duration(seconds: float) -> str:
     """Time left, for people."""
     whole = max(0, round(seconds))
