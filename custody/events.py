@@ -30,7 +30,7 @@ from custody.schema import (
 AUTHORITY_KEY: Final = "authority"
 """Stands in `roles` for the authority's own key, or its recovery key."""
 
-_ADDRESS = Text(r"[0-9a-f.:\[\]]{2,64}", longest=64)
+_ADDRESS = Text(r"[0-9a-f.:\[\]]{2,64}", longest=64, spelled=r"[0-9a-f.:\[\]]{2,64}")
 _BYTES = Whole()
 _PARTIES = ListOf(AUTHORITY_ID, least=1, most=64, ordered=True)
 _WHO: dict[str, Schema] = {"by": SIGNER}

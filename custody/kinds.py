@@ -98,6 +98,8 @@ COMMON = Record(
 class _Detail:
     """The `detail` of an act: an object whose own schema the event table gives."""
 
+    spelling = None
+
     def check(self, value: Any) -> None:
         if type(value) is not dict or not value:
             raise SchemaMismatch("detail is empty or no object, expected it absent or with members")

@@ -2,7 +2,11 @@
 
 A schema is a value with `check(value)`; it raises `SchemaMismatch` naming the member, or returns nothing.
 `json_schema()` gives the same rules as JSON Schema (draft 2020-12) for docs/spec/schemas; the rules here
-are the norm. Checks are written for the hot path: a hundred thousand entries pass through them.
+are the norm.
+
+`spelling` is a regular expression over canonical bytes, for the hot path: what it matches in full is the canonical
+spelling of a value that `check` accepts. It need not match everything that is accepted; where it does not, or is None,
+parse and check.
 """
 
 import re
@@ -11,7 +15,11 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Protocol
 
+import orjson
+
 from custody.errors import FormatError
+
+_FIFTEEN_DIGITS = 10**15 - 1
 
 
 class SchemaMismatch(FormatError):
@@ -23,6 +31,10 @@ class SchemaMismatch(FormatError):
 class Schema(Protocol):
     """Anything that can check a value and say its rules."""
 
+    @property
+    def spelling(self) -> str | None:
+        """Pattern that only canonical spellings of accepted values match; None if there is none."""
+
     def check(self, value: Any) -> None:
         """Raise SchemaMismatch unless the value is of the shape."""
 
@@ -31,11 +43,16 @@ class Schema(Protocol):
 
 
 class Text:
-    """A string; whole match of `pattern` where one is given; at most `longest` code points."""
+    """A string; whole match of `pattern` where one is given; at most `longest` code points.
 
-    def __init__(self, pattern: str | None = None, *, longest: int = 4096) -> None:
+    `spelled` is a pattern of values that stand in canonical JSON as they are: it bounds their length, and matches neither
+    a quote nor a backslash.
+    """
+
+    def __init__(self, pattern: str | None = None, *, longest: int = 4096, spelled: str | None = None) -> None:
         self.pattern = pattern
         self.longest = longest
+        self.spelling = f'"(?:{spelled})"' if spelled else None
         self._match = re.compile(f"(?:{pattern})\\Z", re.ASCII).match if pattern else None
 
     def check(self, value: Any) -> None:
@@ -54,6 +71,8 @@ class Time(Text):
 
     def __init__(self) -> None:
         super().__init__(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", longest=27)
+        days = r"(?:0[13578]|1[02])-31|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
+        self.spelling = rf'"(?!0000)\d{{4}}-(?:{days})T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{{6}}Z"'
         self._clock = re.compile(r".{11}(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d").match
 
     def check(self, value: Any) -> None:
@@ -71,6 +90,7 @@ class Hex:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.spelling = f'"[0-9a-f]{{{2 * size}}}"'
         self._match = re.compile(f"[0-9a-f]{{{2 * size}}}\\Z").match
 
     def check(self, value: Any) -> None:
@@ -86,6 +106,8 @@ class Whole:
 
     def __init__(self, least: int = 0, most: int = 2**53 - 1) -> None:
         self.least, self.most = least, most
+        wide = least in (0, 1) and most >= _FIFTEEN_DIGITS
+        self.spelling = (r"(?:0|[1-9][0-9]{0,14})" if least == 0 else r"[1-9][0-9]{0,14}") if wide else None
 
     def check(self, value: Any) -> None:
         if type(value) is not int or not self.least <= value <= self.most:
@@ -100,6 +122,7 @@ class OneOf:
 
     def __init__(self, *values: str | int) -> None:
         self.values = values
+        self.spelling = f"(?:{'|'.join(re.escape(_spell(value)) for value in values)})"
         self._allowed = frozenset((type(value), value) for value in values)
 
     def check(self, value: Any) -> None:
@@ -118,6 +141,7 @@ class ListOf:
 
     def __init__(self, item: Schema, *, least: int = 0, most: int, ordered: bool | tuple[str, ...] = False) -> None:
         self.item, self.least, self.most, self.ordered = item, least, most, ordered
+        self.spelling = None
 
     def check(self, value: Any) -> None:
         if type(value) is not list or not self.least <= len(value) <= self.most:
@@ -158,6 +182,22 @@ class Record:
         self._checks = {name: schema.check for name, schema in {**self.required, **self.optional}.items()}
         self._needed = frozenset(self.required)
 
+    @property
+    def spelling(self) -> str | None:
+        """Members in order, optional ones left out where a schema of theirs has no spelling."""
+        members = sorted({**self.required, **self.optional}.items())
+        last = members[-1][0] if members and members[-1][0] in self.required else None
+        written = []
+        for name, schema in members:
+            value = schema.spelling
+            if value is None and name in self.required:
+                return None
+            if value is not None:
+                end = "" if name == last else "," if last else r"(?:,(?!\})|(?=\}))"
+                member = f'"{name}":{value}{end}'
+                written.append(member if name in self.required else f"(?:{member})?")
+        return rf"\{{{''.join(written)}\}}"
+
     def extended(self, required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> "Record":
         """The same with more members."""
         return Record({**self.required, **required}, {**self.optional, **(optional or {})})
@@ -188,6 +228,10 @@ class Record:
         }
 
 
+def _spell(value: str | int) -> str:
+    return orjson.dumps(value).decode()
+
+
 def _brief(value: Any) -> str:
     if type(value) in (dict, list):
         return f"{'an object' if type(value) is dict else 'an array'} of {len(value)} members"
@@ -200,7 +244,9 @@ HASH = Hex(32)
 ID = Hex(16)
 NONCE = Hex(16)
 TIME = Time()
-ORIGIN = Text(r"[!-*,-~]{1,255}", longest=255)
-AUTHORITY_ID = Text(r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?", longest=64)
-CODE = Text(r"[a-z][a-z0-9_.-]{0,63}", longest=64)
+ORIGIN = Text(r"[!-*,-~]{1,255}", longest=255, spelled=r"[!#-*,-\[\]-~]{1,255}")
+AUTHORITY_ID = Text(
+    r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?", longest=64, spelled=r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?"
+)
+CODE = Text(r"[a-z][a-z0-9_.-]{0,63}", longest=64, spelled=r"[a-z][a-z0-9_.-]{0,63}")
 BASE64 = Text(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", longest=20 * 1024 * 1024)
