@@ -75,8 +75,7 @@ def connect(address: S3Address, limits: Limits, session: Any = None) -> Any:
     region = address.region or ("us-east-1" if address.endpoint else None)
     with translated("client"):
         client = (session or boto3.Session()).client("s3", region_name=region, config=config, **place)
-    client.meta.events.register_last("before-call.s3.UploadPart", _shape)
-    client.meta.events.register_last("before-call.s3.PutObject", _shape)
+    client.meta.events.register_last("before-call.s3", _shape)
     return client
 
 
