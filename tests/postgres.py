@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -176,6 +177,27 @@ class Database:
     def terminate(self, pids):
         for pid in pids:
             self.server.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+    def await_blocked(self, count=1):
+        """Return when so many of its sessions wait for a lock."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+        end = time.monotonic() + PATIENCE
+        while self.server.execute(query, [self.name])[0][0] < count:
+            assert time.monotonic() < end, "nobody waits"
+            time.sleep(0.005)
+
+    @contextmanager
+    def full(self):
+        """Inside, the server takes no more connections."""
+        held = []
+        try:
+            with suppress(psycopg.OperationalError):
+                while len(held) <= CONNECTIONS:
+                    held.append(psycopg.connect(host=str(self.server.directory), user=OWNER, dbname=self.name))
+            yield
+        finally:
+            for each in held:
+                each.close()
 
     def drop(self):
         self.server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(self.name)))

@@ -5,6 +5,7 @@ import secrets
 import socket
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import uvicorn
 from sqlalchemy import select
@@ -20,6 +21,7 @@ from custody.trust import USUAL, Trust
 from custody.verify import verify_bundle
 from tests.app import party
 
+ROOT = Path(__file__).resolve().parents[2]
 DEMANDED = tuple(name for name in USUAL if name != "time")
 """Nobody cosigns here, so nothing bounds the times."""
 
@@ -37,13 +39,14 @@ class Clock:
 class Running:
     """A running service."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, database=None):
         self.directory, self.now = directory, Clock()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        self.settings = Settings.from_environment(
-            {}, state=directory / "state", port=self.port, tls=Tls.BEHIND_PROXY, origin="evidence.example.org/log"
-        )
+        facts = {"port": self.port, "tls": Tls.BEHIND_PROXY, "origin": "evidence.example.org/log"}
+        if database is not None:
+            facts["database"] = database.url
+        self.settings = Settings.from_environment({}, state=directory / "state", **facts)
         self.origin, self.url = self.settings.origin, self.settings.public_url
         self.service = main.assemble(self.settings, self.now)
         self.runtime, self.log_keys = self.service.runtime, list(self.service.runtime.log_keys)

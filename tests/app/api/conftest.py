@@ -6,8 +6,25 @@ from tests.app.running import Running
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    running = Running(tmp_path_factory.mktemp("service"))
+def database_kind():
+    """A file that is about the database as well says `params=["sqlite", "postgresql"]` in a fixture of this name."""
+    return "sqlite"
+
+
+@pytest.fixture(scope="module")
+def service_database(database_kind, request):
+    """A PostgreSQL database of the file's own; none where the service makes its SQLite file."""
+    if database_kind == "sqlite":
+        yield None
+        return
+    made = request.getfixturevalue("postgres").database()
+    yield made
+    made.drop()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory, service_database):
+    running = Running(tmp_path_factory.mktemp("service"), service_database)
     yield running
     running.stop()
 
