@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 import uvicorn
@@ -33,8 +35,9 @@ from app.services import enrolment, health, state
 from app.services.runtime import VERSION, Runtime
 from app.settings import Settings, SettingsError, Tls, unknown_variables
 from custody.errors import CustodyError
-from storage.interface import StoreError
+from storage.interface import Store, StoreError
 from storage.local import LocalStore
+from storage.s3 import S3Store
 
 OK, INTERNAL, USAGE, TEMPORARY, REFUSED = 0, 1, 2, 5, 7
 _GRACE: Final = 10
@@ -74,6 +77,15 @@ def create_app(runtime: Runtime) -> FastAPI:
     return application.build(runtime)
 
 
+def open_store(settings: Settings) -> Store:
+    """The store that the settings name, of the kind that they name.
+
+    Raises:
+        StoreError: It cannot be opened.
+    """
+    return LocalStore(settings.store) if isinstance(settings.store, Path) else S3Store(settings.store)
+
+
 def assemble(settings: Settings, clock: Callable[[], datetime] = now) -> Service:
     """Make what is missing of the state, and put the service together.
 
@@ -83,7 +95,7 @@ def assemble(settings: Settings, clock: Callable[[], datetime] = now) -> Service
     kept = state.prepare(settings, clock())
     engine = connect(settings.database)
     migrate.upgrade(engine)
-    store = LocalStore(settings.store)
+    store = open_store(settings)
     sequencer = Sequencer(engine, kept.origin, kept.signers, clock)
     runtime = Runtime(
         settings=settings,
@@ -213,6 +225,11 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service, ready_file: Path | None) -> None:
         super().__init__(config)
         self._service, self._ready_file = service, ready_file
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as uvicorn calls it
+        """End in order, and with code 0: uvicorn would raise the signal once more at the end."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, then say so."""

@@ -16,6 +16,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from custody.errors import FormatError
+from storage.s3_address import S3Address
 
 PREFIX = "ROGATORY_"
 KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
@@ -66,6 +67,14 @@ def _path(value: str) -> Path:
     if not value or "\0" in value:
         raise ValueError("a path")
     return Path(value).expanduser()
+
+
+def _store(value: str) -> Path | S3Address:
+    if value.lower().startswith("s3:"):
+        return S3Address.parse(value)
+    if "://" in value:
+        raise ValueError("a path, or s3://bucket/prefix")
+    return _path(value)
 
 
 def _number(value: str) -> int:
@@ -138,10 +147,15 @@ class Settings:
             shown="SQLite file `rogatory.db` in the state directory",
         ),
     )
-    store: Path = field(
+    store: Path | S3Address = field(
         default=_DERIVED,
+        repr=False,  # should somebody have put credentials there, which are refused, no message shows them
         metadata=_about(
-            _path, "Directory of the object store: ciphertext only.", shown="`store` in the state directory"
+            _store,
+            "The object store, ciphertext only: a directory, or `s3://bucket/prefix?endpoint=https://…&region=…`; "
+            "prefix, endpoint and region may be left out. Credentials are never part of it: they come from the usual "
+            "`AWS_…` variables and files. What the bucket must be: [stores](../guide/stores.md).",
+            shown="`store` in the state directory",
         ),
     )
     origin: str = field(
@@ -232,7 +246,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         self._set("state", self.state.absolute())
-        self._set("store", (self.store or self.state / "store").absolute())
+        store = self.store or self.state / "store"
+        self._set("store", store.absolute() if isinstance(store, Path) else store)
         self._set("database", self.database or f"sqlite:///{self.state / 'rogatory.db'}")
         self._set("origin", self.origin or "")
         self._set("public_url", self.public_url or f"https://localhost:{self.port}")

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
+from anyio import CancelScope
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Message, Receive, Scope, Send
 
 from app.api.answers import recorded
 from app.api.deps import CallerDep, Id, Once, RuntimeDep
@@ -21,6 +23,7 @@ from app.services.runtime import Runtime
 router = APIRouter(prefix="/v1/downloads", tags=["downloads"])
 
 _RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,16})-([0-9]{1,16})?|-([0-9]{1,16}))\Z", re.ASCII)
+_OCTETS: Final = "application/octet-stream"
 _READ = documented(
     "token-refused",
     "token-expired",
@@ -76,8 +79,8 @@ async def read(
         headers["Content-Range"] = f"bytes {span.start}-{span.start + span.length - 1}/{found.size}"
     status = 206 if span.partial else 200
     if request.method == "HEAD":
-        return Response(None, status, headers, "application/octet-stream")
-    return StreamingResponse(_sent(found, span, runtime), status, headers, "application/octet-stream")
+        return Response(None, status, headers, _OCTETS)
+    return _Counted(found, span, runtime, status=status, headers=headers)
 
 
 @router.post(
@@ -108,16 +111,33 @@ def _span(wanted: str | None, size: int) -> Span:
     return Span(start, end - start + 1, partial=True)
 
 
-async def _sent(found: Content, span: Span, runtime: Runtime) -> AsyncIterator[bytes]:
-    """The bytes, counted as they go out, whether or not the other side stays to the end."""
-    sent = 0
+class _Counted(StreamingResponse):
+    """Bytes of a body, counted as they go out, whether or not the other side stays to the end."""
+
+    def __init__(self, found: Content, span: Span, runtime: Runtime, *, status: int, headers: dict[str, str]) -> None:
+        super().__init__(_pieces(found, span, runtime), status, headers, _OCTETS)
+        self._found, self._runtime = found, runtime
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send, then put on record how much it was."""
+        sent = 0
+
+        async def counting(message: Message) -> None:
+            nonlocal sent
+            await send(message)
+            sent += len(message.get("body", b""))
+
+        try:
+            await super().__call__(scope, receive, counting)
+        finally:
+            with CancelScope(shield=True):
+                await run_in_threadpool(downloads.count, self._found.download, sent, self._runtime)
+
+
+async def _pieces(found: Content, span: Span, runtime: Runtime) -> AsyncIterator[bytes]:
     pieces = downloads.chunks(found, span.start, span.length, runtime)
-    try:
-        while piece := await run_in_threadpool(_next, pieces):
-            yield piece
-            sent += len(piece)
-    finally:
-        await run_in_threadpool(downloads.count, found.download, sent, runtime)
+    while piece := await run_in_threadpool(_next, pieces):
+        yield piece
 
 
 def _next(pieces: Iterator[bytes]) -> bytes:

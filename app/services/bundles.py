@@ -1,7 +1,8 @@
 """Gathering what proves a chain offline, as of the newest checkpoint, all from one snapshot of the database."""
 
-from collections.abc import Iterable
-from typing import BinaryIO
+import tempfile
+from collections.abc import Callable, Iterable
+from typing import BinaryIO, Final, cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,6 +17,20 @@ from app.services.runtime import Runtime
 from custody import leaf, statement
 from custody.bundle import BundleContents, ChainFiles, write_bundle
 from custody.packing import LeafLine
+
+_SPOOL: Final = 8 * 1024 * 1024
+
+
+def spooled(write: Callable[[BinaryIO], None]) -> BinaryIO:
+    """What `write` writes, as a temporary file at its beginning; whoever takes it closes it."""
+    target = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=_SPOOL))  # noqa: SIM115 - closed by its reader
+    try:
+        write(target)
+        target.seek(0)
+    except BaseException:
+        target.close()
+        raise
+    return target
 
 
 def write_registry(session: Session, target: BinaryIO, authority: str, *, origin: str) -> None:

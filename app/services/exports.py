@@ -1,6 +1,5 @@
 """The record of an exchange, for its parties and auditors: page by page, or whole with everything that proves it."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
@@ -18,7 +17,6 @@ from app.services.records import Lodged, await_record
 from app.services.runtime import Runtime
 
 MAX_PAGE: Final = 1000
-_SPOOL: Final = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -95,18 +93,14 @@ def export(command: On, runtime: Runtime) -> Export:
             uow.commit()
     lodged = await_record(runtime, entry, fresh=said.earlier is None)
     kind = "exchange" if said.detail["form"] == "bundle" else "export"
-    target = tempfile.SpooledTemporaryFile(max_size=_SPOOL)  # noqa: SIM115 - the answer closes it
+    asker = command.caller.authority
     with runtime.reading() as session:
-        bundles.write_exchange(
-            session,
-            target,  # type: ignore[arg-type]
-            found.chain,
-            kind=kind,
-            authority=command.caller.authority,
-            runtime=runtime,
+        file = bundles.spooled(
+            lambda target: bundles.write_exchange(
+                session, target, found.chain, kind=kind, authority=asker, runtime=runtime
+            )
         )
-    target.seek(0)
-    return Export(lodged, target)  # type: ignore[arg-type]
+    return Export(lodged, file)
 
 
 def _span(cursor: str | None, length: int) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 An authority's key has no token: a statement of its own is authenticated by its signature alone.
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +22,6 @@ from custody import events
 from custody.statement import Statement
 
 _KEY_EVENTS = {"add": "key.added", "rotate": "key.rotated", "revoke": "key.revoked"}
-_SPOOL = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,11 +127,10 @@ def bundle(authority: str, caller: Caller, runtime: Runtime) -> BinaryIO:
         NotFound: No such authority.
     """
     access.service(caller, "registry.see", THE_SERVICE)
-    target = tempfile.SpooledTemporaryFile(max_size=_SPOOL)  # noqa: SIM115 - the answer closes it
     with runtime.reading() as session:
         try:
-            bundles.write_registry(session, target, authority, origin=runtime.origin)  # type: ignore[arg-type]
+            return bundles.spooled(
+                lambda target: bundles.write_registry(session, target, authority, origin=runtime.origin)
+            )
         except NotFound:
             raise access.absent() from None
-    target.seek(0)
-    return target  # type: ignore[return-value]

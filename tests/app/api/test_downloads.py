@@ -3,12 +3,18 @@
 import base64
 import hashlib
 import io
+import socket
+import time
 from datetime import timedelta
 
+import httpx
 import pytest
 
+from app.db.models import Download
 from app.jobs import lapse
 from custody.sealing import open_sealed
+from storage.interface import StoreUnavailable
+from tests.app.party import MIB
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +56,7 @@ def test_the_body_comes_with_its_digests(bob, handle, item):
     [("bytes=0-0", 0, 1), ("bytes=100-199", 100, 200), ("bytes=199000-", 199_000, None), ("bytes=-7", -7, None),
      ("bytes=5-99999999", 5, None)],
 )  # fmt: skip
-def test_a_range_is_that_part_of_the_body(bob, handle, item, wanted, start, end):
+def test_a_range_is_that_part_of_the_body(*, bob, handle, item, wanted, start, end):
     answer = read(bob, handle, item, 206, {"Range": wanted})
     assert answer.content == item.body[start:end]
     first = start if start >= 0 else len(item.body) + start
@@ -132,6 +138,36 @@ def test_the_close_counts_what_went_out(service, bob, sent, handle, item):
     )  # fmt: skip
     read(bob, handle, item, 410)
     bob.request("POST", f"/v1/downloads/{handle}/close", 410)
+
+
+def test_what_went_out_over_a_broken_line_is_counted(service, bob, alice, court):
+    sent = alice.send(alice.open_exchange(court), court, count=2, size=12 * MIB)
+    handle, item = bob.open_download(sent).json()["download"], sent.items[0]
+    line = socket.create_connection(("127.0.0.1", service.port))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in {**bob.headers, "Host": "x"}.items())
+    line.sendall(f"GET /v1/downloads/{handle}/items/{item.id} HTTP/1.1\r\n{lines}\r\n".encode())
+    assert line.recv(1000)
+    line.close()
+    end = time.monotonic() + 10
+    while not (out := bytes_out(service, handle)):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert out < len(item.body)
+
+
+def bytes_out(service, handle):
+    with service.runtime.reading() as session:
+        return session.get(Download, handle).bytes_out
+
+
+def test_a_body_that_the_store_has_lost_in_part_never_looks_whole(service, bob, handle, item, monkeypatch):
+    def broken(*_args, **_more):
+        yield item.body[:1000]
+        raise StoreUnavailable("EIO")
+
+    monkeypatch.setattr(service.runtime.store, "read", broken)
+    with pytest.raises(httpx.RemoteProtocolError):
+        read(bob, handle, item)
 
 
 def test_a_handle_lapses_after_an_hour(service, bob, sent, item):
