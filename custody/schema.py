@@ -45,8 +45,8 @@ class Schema(Protocol):
 class Text:
     """A string; whole match of `pattern` where one is given; at most `longest` code points.
 
-    `spelled` is a pattern of values that stand in canonical JSON as they are: it bounds their length, and matches neither
-    a quote nor a backslash.
+    `spelled` is a pattern of values that stand in canonical JSON as they are: it bounds their length, and matches
+    neither a quote nor a backslash.
     """
 
     def __init__(self, pattern: str | None = None, *, longest: int = 4096, spelled: str | None = None) -> None:
@@ -245,8 +245,7 @@ ID = Hex(16)
 NONCE = Hex(16)
 TIME = Time()
 ORIGIN = Text(r"[!-*,-~]{1,255}", longest=255, spelled=r"[!#-*,-\[\]-~]{1,255}")
-AUTHORITY_ID = Text(
-    r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?", longest=64, spelled=r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?"
-)
+_ID = r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?"
+AUTHORITY_ID = Text(_ID, longest=64, spelled=_ID)
 CODE = Text(r"[a-z][a-z0-9_.-]{0,63}", longest=64, spelled=r"[a-z][a-z0-9_.-]{0,63}")
 BASE64 = Text(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", longest=20 * 1024 * 1024)

@@ -120,7 +120,7 @@ class Profile:
             found = json.loads(private_files.read(directory / _FILE))
         except private_files.FileMissing as error:
             raise ProfileMissing(
-                f"there is no profile {name!r} in {directory.parent}", hint="rogatory profile add"
+                f"there is no profile {name!r} in {directory.parent}", hint="rogatory profile create"
             ) from error
         except ValueError as error:
             raise ProfileMalformed(f"{directory / _FILE} is not JSON: {error}") from error

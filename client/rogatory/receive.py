@@ -226,7 +226,7 @@ class Receiver:
         try:
             self._lodge.lodge(f"/v1/packages/{offer.package}/conditions", said, event="conditions.accepted")
         except ServiceRefusal as error:
-            if error.code != "state-conflict":  # accepted before
+            if error.code not in ("already-answered", "state-conflict"):  # accepted before
                 raise
 
     def _check_room(self, run: _Run) -> None:
