@@ -84,9 +84,9 @@ class Theatre:
         """Receive what was sent; what the command says."""
         return self.run(self.receiver, "receive", package, "--to", target, *options, "--json").json
 
-    def events(self, exchange=None, *, party=None):
+    def events(self, exchange=None, *, options=()):
         """The chain as the service shows it: (event, package) of each entry."""
-        said = self.run(party or self.sender, "log", exchange or self.exchange, "--json").json
+        said = self.run(self.sender, "log", exchange or self.exchange, "--json", *options).json
         return [(row["event"], row.get("subject", {}).get("package")) for row in said["entries"]]
 
     def sealed(self, package):
