@@ -7,9 +7,11 @@ mistake; 2 usage or settings; 5 something does not answer now; 7 refused.
 import argparse
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -42,6 +44,7 @@ from storage.s3 import S3Store
 OK, INTERNAL, USAGE, TEMPORARY, REFUSED = 0, 1, 2, 5, 7
 _GRACE: Final = 10
 _KEEP_ALIVE: Final = 30
+_RENEWAL: Final = 3600
 _PUBLISHED_WITHIN: Final = 15.0
 _TEMPORARY: Final = frozenset({"database-down", "overloaded", "not-yet-published", "store-down", "store-full"})
 
@@ -225,6 +228,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service, ready_file: Path | None) -> None:
         super().__init__(config)
         self._service, self._ready_file = service, ready_file
+        self._renewing: asyncio.Task[None] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as uvicorn calls it
         """End in order, and with code 0: uvicorn would raise the signal once more at the end."""
@@ -234,8 +238,22 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, then say so."""
         await super().startup(sockets)
+        if self.config.ssl is not None:
+            self._renewing = asyncio.create_task(self._renew(self.config.ssl))
         if self._ready_file is not None and self.started:
             await asyncio.to_thread(self._write_ready, self._ready_file)
+
+    async def _renew(self, context: ssl.SSLContext) -> None:
+        """Take up a renewed certificate, ours or one that was put in its files, without a restart."""
+        settings = self._service.runtime.settings
+        while True:
+            await asyncio.sleep(_RENEWAL)
+            try:
+                tls = await asyncio.to_thread(state.certificate, settings, now())
+                if tls is not None:
+                    context.load_cert_chain(tls.server_cert, tls.server_key)
+            except (CustodyError, OSError):
+                logging.getLogger("rogatory.certificate").exception("the certificate was not renewed")
 
     def _write_ready(self, target: Path) -> None:
         service = self._service

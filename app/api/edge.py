@@ -32,6 +32,11 @@ MAX_HEADER_BYTES: Final = 32 * 1024
 PATIENCE: Final = 15.0
 """Seconds without a byte after which a request's body is given up."""
 
+SLOWEST: Final = 1024
+"""Bytes a second, taken over the time that was spent waiting for them, once that is more than GRACE seconds."""
+
+GRACE: Final = 30.0
+
 _BIG_BODIES: Final = frozenset({"PATCH"})
 _SECURITY: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -75,16 +80,21 @@ class _Exchange:
         self._scope, self._receive, self._send = scope, receive, send
         self._begun = time.monotonic()
         self._came = self._went = 0
+        self._waited = 0.0
         self.status = 0
         self._limit = None if scope["method"] in _BIG_BODIES else MAX_JSON
 
     async def receive(self) -> Message:
+        begun = time.monotonic()
         try:
             async with asyncio.timeout(PATIENCE if not self.status else None):
                 message = await self._receive()
         except TimeoutError:
             return {"type": "http.disconnect"}
         self._came += len(message.get("body", b""))
+        self._waited += time.monotonic() - begun
+        if not self.status and self._waited > GRACE and self._came < self._waited * SLOWEST:
+            return {"type": "http.disconnect"}
         if self._limit is not None and self._came > self._limit:
             raise HTTPException(413, f"a body beyond {self._limit} bytes")
         return message

@@ -1,5 +1,6 @@
 """The operator's commands, as processes: what they make, what they say, how they end."""
 
+import io
 import json
 import os
 import signal
@@ -8,11 +9,15 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from unittest import mock
 
 import httpx
 import pytest
 
+from app import main
 from custody.note import VerifierKey
 from tests.app import party
 from tests.app.running import ROOT
@@ -20,13 +25,27 @@ from tests.app.running import ROOT
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("ROGATORY_")}
 
 
+@dataclass
+class Done:
+    """What a command said."""
+
+    stdout: str
+    stderr: str
+
+
 def run(*arguments, expect=0, **environment):
-    done = subprocess.run(
-        [sys.executable, "-m", "app.main", *map(str, arguments)],
-        cwd=ROOT, env=CLEAN | environment, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
-    return done
+    """A command in this process, as far as it can tell alone in the world and without a terminal."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, CLEAN | environment, clear=True),
+        mock.patch.object(sys, "stdin", io.StringIO()),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main.cli([*map(str, arguments)])
+    assert (ended.value.code or 0) == expect, (out.getvalue(), err.getvalue())
+    return Done(out.getvalue(), err.getvalue())
 
 
 class Served:

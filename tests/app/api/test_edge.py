@@ -5,6 +5,7 @@ import logging
 import secrets
 import socket
 import threading
+import time
 
 import pytest
 
@@ -151,6 +152,25 @@ def test_a_body_that_drips_is_given_up(service, alice, monkeypatch):
     lines = "".join(f"{name}: {value}\r\n" for name, value in alice.headers.items())
     text = f"POST /v1/exchanges HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n{lines}\r\n{{"
     assert talk(service, text).split("\r\n")[0].split()[1] == "400"
+
+
+def test_a_body_that_comes_too_slowly_is_given_up(service, alice, monkeypatch):
+    monkeypatch.setattr(edge, "GRACE", 0.05)
+    monkeypatch.setattr(edge, "SLOWEST", 1_000_000)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in alice.headers.items())
+    head = (
+        f"POST /v1/exchanges HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n{lines}\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", service.port)) as line:
+        line.settimeout(5)
+        line.sendall(head.encode())
+        for _ in range(20):
+            time.sleep(0.02)
+            try:
+                line.sendall(b" ")
+            except OSError:
+                break
+        assert b" 400 " in line.recv(65536).split(b"\r\n")[0]
 
 
 # ---------------------------------------------------------------- what is said, and what not
