@@ -11,9 +11,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,12 +24,9 @@ from app.db import grants, migrate
 from app.db.engine import connect
 
 OWNER, SERVICE = "owner", grants.ROLE
-CONNECTIONS = 90
 SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",
-    "max_connections": str(CONNECTIONS),
-    "superuser_reserved_connections": "3",
     "shared_buffers": "32MB",
     "deadlock_timeout": "100ms",
     "default_transaction_isolation": "serializable",  # the service must not depend on what is the default here
@@ -188,36 +184,17 @@ class Database:
 
     @contextmanager
     def full(self):
-        """Inside, the server takes no more connections."""
-        held = []
+        """Inside, the service has no session and gets none: all connections are taken."""
+        self._limit(0)
+        self.terminate(self.sessions())
         try:
-            with suppress(psycopg.OperationalError):
-                while len(held) <= CONNECTIONS:
-                    held.append(psycopg.connect(host=str(self.server.directory), user=OWNER, dbname=self.name))
             yield
         finally:
-            for each in held:
-                each.close()
+            self._limit(-1)
+
+    def _limit(self, connections):
+        change = sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}")
+        self.server.execute(change.format(sql.Identifier(self.name), sql.Literal(connections)))
 
     def drop(self):
         self.server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(self.name)))
-
-
-class Trouble(threading.Thread):
-    """Something done to the server while others work; its error is raised where it is joined."""
-
-    def __init__(self, work):
-        super().__init__(daemon=True)
-        self._work, self._error = work, None
-        self.start()
-
-    def run(self):
-        try:
-            self._work()
-        except BaseException as error:  # noqa: BLE001 - raised again by whoever joins
-            self._error = error
-
-    def join(self, timeout=None):
-        super().join(timeout)
-        if self._error is not None:
-            raise self._error

@@ -40,7 +40,7 @@ class Running:
     """A running service."""
 
     def __init__(self, directory, database=None):
-        self.directory, self.now = directory, Clock()
+        self.directory, self.database, self.now = directory, database, Clock()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         facts = {"port": self.port, "tls": Tls.BEHIND_PROXY, "origin": "evidence.example.org/log"}

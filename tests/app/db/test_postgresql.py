@@ -192,7 +192,6 @@ def test_a_process_without_a_free_connection_refuses(world, monkeypatch):
 
 def test_a_server_without_a_free_connection_is_said_to_be_down_until_it_has_one(world):
     chain = world.open_chain()
-    world.engine.dispose()
     with world.database.full():
         with pytest.raises(DatabaseDown):
             world.note(chain)

@@ -1,0 +1,143 @@
+"""What only a PostgreSQL behind the service can show: transactions that truly run side by side, and a server that dies."""
+
+import time
+from contextlib import contextmanager
+from threading import Event, Thread
+
+import httpx
+import psycopg
+import pytest
+
+from tests.app.api.test_races import declaration, lodge, proven, uploaded
+from tests.postgres import OWNER
+
+ACTORS, EACH = 4, 3
+
+
+@pytest.fixture(scope="module")
+def database_kind():
+    return "postgresql"
+
+
+@contextmanager
+def held(database, query, *parameters):
+    """Inside, rows are locked by somebody else."""
+    facts = {"host": str(database.server.directory), "user": OWNER, "dbname": database.name}
+    with psycopg.connect(**facts) as connection:
+        connection.execute(query, parameters)
+        yield
+
+
+def one_after_the_other(database, matter, *works):
+    """All get as far as they can while the chain is held, in this order; what each gave."""
+    given = {}
+    threads = [Thread(target=lambda at=at, work=work: given.update({at: work()})) for at, work in enumerate(works)]
+    with held(database, "SELECT FROM chains WHERE handle = %s FOR UPDATE", matter.handle):
+        for count, thread in enumerate(threads, 1):
+            thread.start()
+            database.await_blocked(count)
+    for thread in threads:
+        thread.join()
+    return [given[at] for at in range(len(works))]
+
+
+def close(service, principal, matter):
+    return lodge(
+        service, principal, f"/v1/exchanges/{matter.id}/close", principal.act("exchange.closed", matter.handle)
+    )
+
+
+@pytest.mark.parametrize("what", ["seal", "declare", "upload"])
+def test_what_comes_while_an_exchange_is_being_closed_is_refused(service, alice, bob, what):
+    police, court = alice.authority, bob.authority
+    matter = alice.open_exchange(court)
+    package, manifest = uploaded(alice, matter, court)
+    said = {"seal": manifest(), "declare": declaration(bob, matter, police)}
+    works = {
+        "seal": lambda: lodge(service, alice, f"/v1/packages/{package}/seal", said["seal"]),
+        "declare": lambda: lodge(service, bob, f"/v1/exchanges/{matter.id}/packages", said["declare"]),
+        "upload": lambda: (alice.create(package, "ab" * 16, 1000, expect=409).status_code, None),
+    }
+    closed, late = one_after_the_other(service.database, matter, lambda: close(service, bob, matter), works[what])
+    assert (closed[0], late[0]) == (201, 409)
+    assert service.events(matter.handle)[-1] == "exchange.closed"
+    proven(service, alice, matter, police, court)
+
+
+def test_a_seal_that_was_first_stands_before_the_close(service, alice, bob):
+    police, court = alice.authority, bob.authority
+    matter = alice.open_exchange(court)
+    package, manifest = uploaded(alice, matter, court)
+    said = manifest()
+    sealing = lambda: lodge(service, alice, f"/v1/packages/{package}/seal", said)  # noqa: E731
+    answers = one_after_the_other(service.database, matter, sealing, lambda: close(service, bob, matter))
+    assert [status for status, _ in answers] == [201, 201]
+    assert service.events(matter.handle)[-2:] == ["package.sealed", "exchange.closed"]
+    proven(service, alice, matter, police, court)
+
+
+class Actor(Thread):
+    """Declares packages; sends each again until it is acknowledged, as clients do."""
+
+    def __init__(self, service, principal, matter, recipient):
+        super().__init__(daemon=True)
+        self.service, self.facts = service, (principal, matter, recipient)
+        self.headers = principal.headers
+        self.stopping, self.done, self.refused, self.wrong = Event(), [], 0, []
+        self.start()
+
+    def run(self):
+        path = f"/v1/exchanges/{self.facts[1].id}/packages"
+        with httpx.Client(base_url=str(self.service.http.base_url), timeout=60) as http:
+            while not self.stopping.is_set() and not self.wrong:
+                said = declaration(*self.facts)
+                self.lodge(http, path, said)
+
+    def lodge(self, http, path, said):
+        while True:
+            answer = http.post(path, json={"envelope": said.envelope.decode()}, headers=self.headers)
+            if answer.status_code in {200, 201}:
+                self.done.append(said.payload["subject"]["package"])
+                return
+            if answer.status_code != 503:
+                self.wrong.append(answer.text)
+                return
+            self.refused += 1
+            time.sleep(0.02)
+
+    def act(self, count):
+        """Return when so many more were acknowledged."""
+        enough = len(self.done) + count
+        while len(self.done) < enough:
+            assert self.is_alive(), self.wrong
+            time.sleep(0.01)
+
+
+def test_a_database_that_is_restarted_under_requests_costs_nothing_but_503(service, police, court, alice):
+    matter = alice.open_exchange(court)
+    actors = [Actor(service, alice, matter, court) for _ in range(ACTORS)]
+    for down in (0.0, 0.3):
+        for each in actors:
+            each.act(EACH)
+        service.database.server.restart(down=down)
+    for each in actors:
+        each.act(EACH)
+    for each in actors:
+        each.stopping.set()
+        each.join()
+    assert [each.wrong for each in actors] == [[]] * ACTORS
+    assert all(each.refused for each in actors)
+    there = [each.subject["package"] for each in service.entries(matter.handle) if each.event == "package.declared"]
+    assert sorted(there) == sorted(package for each in actors for package in each.done)
+    proven(service, alice, matter, police, court)
+    assert service.http.get("/readyz").status_code == 200
+
+
+def test_a_server_without_free_connections_is_a_503_until_it_has_some(service, alice, court):
+    matter = alice.open_exchange(court)
+    path, headers = f"/v1/exchanges/{matter.id}", alice.headers
+    with service.database.full():
+        answer = service.http.get(path, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (503, "database-down")
+        assert service.http.get("/readyz").status_code == 503
+    assert service.http.get(path, headers=headers).status_code == 200
