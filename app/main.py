@@ -28,7 +28,7 @@ from app.api import application
 from app.api.edge import start_logging
 from app.api.protocol import GuardedProtocol
 from app.db import ledger, migrate
-from app.db.engine import connect
+from app.db.engine import connect, unsafe
 from app.errors import Refusal
 from app.jobs.caretaker import Caretaker
 from app.jobs.election import NotElected
@@ -111,11 +111,7 @@ def assemble(settings: Settings, clock: Callable[[], datetime] = now) -> Service
         now=clock,
         log_failure=lambda: sequencer.failure,
     )
-    if not enrolment.is_begun(runtime):
-        with runtime.unit_of_work() as uow:
-            keys = [str(key) for key in runtime.log_keys]
-            enrolment.start_log(uow, keys=keys, origin=kept.origin, at=clock())
-            uow.commit()
+    enrolment.begin(runtime, clock())
     return Service(runtime, sequencer, Caretaker(runtime), kept)
 
 
@@ -207,6 +203,7 @@ def _check_config(options: argparse.Namespace) -> int:
     wrong += [f"{name} does not answer" for name in health.missing(service.runtime)]
     if not migrate.is_current(service.runtime.engine):
         wrong.append("the database has another schema: run `migrate`")
+    wrong += unsafe(service.runtime.engine)
     _say(f"origin      {service.state.origin}\npublic URL  {settings.public_url}\nstate       {settings.state}")
     _say(f"database    {service.runtime.engine.url.render_as_string()}\nstore       {settings.store}")
     _say(f"TLS         {settings.tls}")

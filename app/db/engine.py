@@ -89,6 +89,22 @@ def snapshot(engine: Engine) -> Engine:
     return engine  # a reader of a write-ahead log sees what was there at its first read
 
 
+def unsafe(engine: Engine) -> list[str]:
+    """What of the database server's own settings breaks the promise of an acknowledgement; for the operator.
+
+    The service cannot set these for itself. SQLite has none.
+    """
+    if engine.dialect.name != "postgresql":
+        return []
+    with engine.connect() as connection:
+        off = [
+            name
+            for name in ("fsync", "full_page_writes")
+            if connection.exec_driver_sql(f"SHOW {name}").scalar() != "on"
+        ]
+    return [f"the database server has {name} off, expected on: what was acknowledged may be lost" for name in off]
+
+
 def _postgresql(url: URL) -> Engine:
     """A pool that tries a connection before it hands it out: after a restart all old ones are dropped at once.
 

@@ -4,6 +4,7 @@ Admission is the operator's word (`policy.changed` on the service's chain), afte
 way; what the authority is, it says itself, in its registry's first entry. Verifiers rely on neither but on their pins.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +13,7 @@ from sqlalchemy import select
 from app.db import ledger
 from app.db.log_models import Chain, ChainKind, LedgerRow
 from app.db.models import Authority
-from app.db.unit_of_work import UnitOfWork
+from app.db.unit_of_work import UnitOfWork, retried
 from app.errors import BadInput, StateConflict, StatementRefused
 from app.services import registries, statements
 from app.services.runtime import Runtime
@@ -97,6 +98,16 @@ def start_log(uow: UnitOfWork, *, keys: list[str], origin: str, at: datetime) ->
     chain = leaf.registry_handle(origin, leaf.SERVICE).hex()
     ledger.open_chain(uow.session, chain, ChainKind.SERVICE, leaf.SERVICE)
     return ledger.append(uow.session, chain=chain, event="log.started", at=at, origin=origin, noted={"keys": keys})
+
+
+@retried
+def begin(runtime: Runtime, at: datetime) -> None:
+    """Start the log, unless it has been; of processes that begin together one does."""
+    if is_begun(runtime):
+        return
+    with suppress(StateConflict), runtime.unit_of_work() as uow:
+        start_log(uow, keys=[str(key) for key in runtime.log_keys], origin=runtime.origin, at=at)
+        uow.commit()
 
 
 def admit(uow: UnitOfWork, statement: Statement, *, origin: str, at: datetime) -> Entry:

@@ -2,12 +2,18 @@
 
 import time
 from contextlib import contextmanager
-from threading import Event, Thread
+from threading import Barrier, Event, Thread
+from types import SimpleNamespace
 
 import httpx
 import psycopg
 import pytest
+from sqlalchemy import func, select
 
+from app.db.engine import connect
+from app.db.log_models import LedgerRow
+from app.db.unit_of_work import UnitOfWork, reading
+from app.services import enrolment
 from tests.app.api.test_races import declaration, lodge, proven, uploaded
 from tests.postgres import OWNER
 
@@ -74,6 +80,38 @@ def test_a_seal_that_was_first_stands_before_the_close(service, alice, bob):
     assert [status for status, _ in answers] == [201, 201]
     assert service.events(matter.handle)[-2:] == ["package.sealed", "exchange.closed"]
     proven(service, alice, matter, police, court)
+
+
+def test_services_that_start_together_begin_one_log(service, postgres, tmp_path):
+    made, started, wrong = postgres.database(), Barrier(2), []
+    log = service.log_keys
+
+    def start():
+        engine = connect(made.url)
+        runtime = SimpleNamespace(
+            log_keys=log,
+            origin=service.origin,
+            reading=lambda: reading(engine),
+            unit_of_work=lambda: UnitOfWork(engine),
+        )
+        try:
+            started.wait(30)
+            enrolment.begin(runtime, service.now())
+            with reading(engine) as session:
+                assert session.scalar(select(func.count()).select_from(LedgerRow)) == 1
+        except Exception as error:  # noqa: BLE001 - raised below
+            wrong.append(error)
+        finally:
+            engine.dispose()
+
+    for _ in range(2):
+        starting = [Thread(target=start) for _ in range(2)]
+        for each in starting:
+            each.start()
+        for each in starting:
+            each.join()
+    made.drop()
+    assert wrong == []
 
 
 class Actor(Thread):

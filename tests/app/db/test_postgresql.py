@@ -80,6 +80,14 @@ def test_a_url_without_driver_means_psycopg(world):
         engine.dispose()
 
 
+def test_a_server_that_does_not_sync_is_told_to_the_operator(world, tmp_path):
+    [said] = engines.unsafe(world.engine)
+    assert "fsync off" in said
+    engine = connect(f"sqlite:///{tmp_path / 'new.db'}")
+    assert engines.unsafe(engine) == []
+    engine.dispose()
+
+
 # ---------------------------------------------------------------- rights
 
 
