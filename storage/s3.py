@@ -27,12 +27,11 @@ from storage.interface import (
     StoreError,
     Superseded,
     Truncated,
-    UploadIncomplete,
     UploadInfo,
     UploadNotFound,
 )
 from storage.keys import check_key, check_prefix
-from storage.parts import MAX_PART, MAX_PARTS
+from storage.parts import MAX_PART
 from storage.s3_address import S3Address
 from storage.s3_bucket import PART_SIZE, Bucket, Head
 from storage.s3_client import (
@@ -51,8 +50,10 @@ from storage.s3_records import (
     Record,
     Token,
     broken_name,
+    check_part,
+    check_parts,
     covering,
-    newest,
+    live_token,
     next_turn,
     part_name,
     piece_name,
@@ -121,8 +122,8 @@ class S3Store:
 
     def put_piece(self, upload: str, part: int, offset: int, data: bytes) -> None:
         """See `Store.put_piece`; each piece is an object."""
-        token = _token(upload)
-        _check_part(token, part, 1)
+        token = live_token(upload)
+        check_part(token, part, 1)
         if not 0 <= offset <= token.part_size - len(data):
             raise GridViolation(f"piece {offset} + {len(data)}, expected inside a part of {token.part_size}")
         try:
@@ -134,22 +135,22 @@ class S3Store:
 
     def read_pieces(self, upload: str, part: int, size: int) -> Iterator[bytes]:
         """See `Store.read_pieces`; of a part that was put at once nothing can be read before it is published."""
-        token = _token(upload)
-        _check_part(token, part, size)
+        token = live_token(upload)
+        check_part(token, part, size)
         self._check_open(token)
         return self._pieces(token, self._records(token, part), size)
 
     def put_part(self, upload: str, part: int, chunks: Iterable[bytes], *, size: int, sha256: bytes | None) -> bytes:
         """See `Store.put_part`."""
-        token = _token(upload)
-        _check_part(token, part, size)
+        token = live_token(upload)
+        check_part(token, part, size)
         seen = self._records(token, part)
         return self._keep(token, part, chunks, size=size, sha256=sha256, kind="whole", seen=seen)
 
     def fold(self, upload: str, part: int, *, size: int, sha256: bytes) -> None:
         """See `Store.fold`; the pieces stay until the upload ends."""
-        token = _token(upload)
-        _check_part(token, part, size)
+        token = live_token(upload)
+        check_part(token, part, size)
         self._check_open(token)
         seen = self._records(token, part)
         chunks = self._pieces(token, seen, size)
@@ -159,7 +160,7 @@ class S3Store:
         """See `Store.complete`."""
         if not parts:
             raise GridViolation("no parts, expected at least one")
-        token = _token(upload)
+        token = live_token(upload)
         name, room = self._object(token.key), self._room(token)
         records = self._records(token)
         size, digest = sum(part.size for part in parts), composite(part.sha256 for part in parts)
@@ -167,11 +168,8 @@ class S3Store:
         if held is None:
             if not records:
                 self._check_open(token)
-            etags = _check_parts(token, parts, records)
-            version = self._publish(token, list(zip(etags, (p.sha256 for p in parts), strict=True)), size)
-            held = self._held(name, size, digest, version)
-        if held is None:
-            raise AlreadyExists(f"{token.key} holds something else")
+            etags = check_parts(token, parts, records)
+            held = self._publish(token, list(zip(etags, (p.sha256 for p in parts), strict=True)), size)
         self._bucket.clear(room)
         return _info(token.key, held)
 
@@ -209,8 +207,7 @@ class S3Store:
         """
         if until.tzinfo is None:
             raise ValueError("time without a zone, expected an aware one")
-        name = self._object(key)
-        self._bucket.retain(name, self._bucket.head(name, version), until)
+        self._bucket.retain(self._object(key), version, until)
 
     def delete(self, key: str, *, version: str = "", now: datetime) -> None:
         """See `Store.delete`; the store goes by its own clock and must agree."""
@@ -342,20 +339,25 @@ class S3Store:
             raise StoreLied(f"{what}: sent SHA-256 {spelt(found)}, the store says {answer.get('ChecksumSHA256')}")
         return found, str(answer.get("ETag", ""))
 
-    def _publish(self, token: Token, parts: list[tuple[str, bytes]], size: int) -> str:
-        """Complete the multipart upload; its version, or "" if the key was taken meanwhile."""
-        name = self._object(token.key)
+    def _publish(self, token: Token, parts: list[tuple[str, bytes]], size: int) -> Head:
+        """Complete the multipart upload, or find that it was completed; the object as the store then has it."""
+        name, digest = self._object(token.key), composite(sha256 for _, sha256 in parts)
         try:
-            return self._bucket.complete(name, token.upload_id, parts, size)
-        except Conflict:
-            return ""
-        except UploadNotFound:
-            digest = composite(sha256 for _, sha256 in parts)
-            if self._held(name, size, digest) is None:
+            version = self._bucket.complete(name, token.upload_id, parts, size)
+        except (Conflict, UploadNotFound) as error:
+            held = self._held(name, size, digest)
+            if held is not None:
+                return held
+            if isinstance(error, UploadNotFound):
                 raise
-            return ""
+            self._bucket.head(name)
+            raise AlreadyExists(f"{token.key} holds something else") from error
         except (DigestMismatch, Forbidden) as error:
             raise StoreLied(f"{token.key}: the store does not have the parts it has confirmed: {error}") from error
+        held = self._held(name, size, digest, version)
+        if held is None:
+            raise StoreLied(f"{token.key}: completed, and it is not there as it was sent")
+        return held
 
     def _held(self, name: str, size: int, digest: str, version: str = "") -> Head | None:
         """The object if it is made of exactly these parts; None if it is not there, or another.
@@ -377,43 +379,6 @@ class S3Store:
 
 
 _PING = hashlib.sha256(b".").digest()
-
-
-def _token(text: str) -> Token:
-    token = Token.parse(text)
-    if not token.part_size:
-        raise UploadNotFound(f"upload {text[:80]!r} was never wholly begun")
-    return token
-
-
-def _check_part(token: Token, part: int, size: int) -> None:
-    if not 1 <= part <= MAX_PARTS:
-        raise GridViolation(f"part {part}, expected 1 to {MAX_PARTS}")
-    if not 1 <= size <= token.part_size:
-        raise GridViolation(f"part {part} of {size} bytes, expected 1 to {token.part_size}")
-
-
-def _check_parts(token: Token, parts: Sequence[PartDigest], records: Sequence[Record]) -> list[str]:
-    """Compare the parts that a completion names with those on record; their ETags."""
-    by_part: dict[int, list[Record]] = {}
-    for record in records:
-        by_part.setdefault(record.part, []).append(record)
-    etags = []
-    for number, part in enumerate(parts, start=1):
-        _check_part(token, number, part.size)
-        if part.size != token.part_size and number < len(parts):
-            raise GridViolation(f"part {number} has {part.size} bytes, expected {token.part_size} before the last")
-        kept = newest(by_part.get(number, ()))
-        if not kept or not all(record.counts for record in kept):
-            raise UploadIncomplete(f"part {number} is not whole, expected {part.size} bytes")
-        same = [record for record in kept if (record.size, record.sha256) == (part.size, part.sha256)]
-        if not same:
-            raise DigestMismatch(
-                f"part {number} is kept as {kept[0].size} bytes {kept[0].sha256.hex()}, "
-                f"expected {part.size} bytes {part.sha256.hex()}"
-            )
-        etags.append(same[0].etag)
-    return etags
 
 
 def _info(key: str, head: Head) -> ObjectInfo:

@@ -5,6 +5,7 @@ anybody else only puts a marker on top.
 """
 
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ PART_SIZE = "part-size"
 _ATTEMPTS = 3
 _BATCH = 1000
 _SECOND = timedelta(seconds=1)
+_RETAINING = [threading.Lock() for _ in range(64)]
+"""By key: some stores look at the old lock and set the new one in two steps, so one thread at a time lengthens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +160,18 @@ class Bucket:
             raise StoreLied(f"{key}: asked for {expected}, the store gives {found} in {answer['ContentLength']} bytes")
         return answer["Body"]
 
-    def retain(self, key: str, head: Head, until: datetime) -> None:
+    def retain(self, key: str, version: str, until: datetime) -> None:
         """Lock a version in COMPLIANCE mode, read back what the store makes of it, and compare.
 
         Raises:
+            NotFound: No such object or version.
             LockShortened: It is locked for longer.
             StoreLied: The store agreed, and the lock is another.
         """
+        with _RETAINING[hash(key) % len(_RETAINING)]:
+            self._retain(key, self.head(key, version), until)
+
+    def _retain(self, key: str, head: Head, until: datetime) -> None:
         whole = until.astimezone(UTC)
         whole = whole if whole.microsecond == 0 else whole.replace(microsecond=0) + _SECOND
         if head.locked_until and whole < head.locked_until:

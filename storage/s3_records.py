@@ -20,8 +20,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, Self
 
-from storage.interface import StoreUnavailable, Truncated, UploadNotFound
+from storage.interface import (
+    DigestMismatch,
+    GridViolation,
+    PartDigest,
+    StoreUnavailable,
+    Truncated,
+    UploadIncomplete,
+    UploadNotFound,
+)
 from storage.keys import check_key
+from storage.parts import MAX_PARTS
 
 BEGUN = "begun"
 _TOKEN = re.compile(r"([a-z0-9][a-z0-9+._-]*)~(0|[1-9][0-9]{0,9})~([A-Za-z0-9_-]+)\Z")
@@ -142,7 +151,7 @@ def _stem(part: int, turn: int) -> str:
     return f"{part:05d}/{turn:08d}-{secrets.token_hex(4)}"
 
 
-def newest(records: Iterable[Record]) -> list[Record]:
+def _newest(records: Iterable[Record]) -> list[Record]:
     """The records of the highest turn: more than one only if writers did not see each other."""
     kept = list(records)
     turn = max((record.turn for record in kept), default=0)
@@ -180,3 +189,56 @@ def covering(records: Sequence[Record], size: int) -> list[Cut]:
         else:
             cuts.append(Cut(over, start - over.offset, end - start))
     return cuts
+
+
+def live_token(text: str) -> Token:
+    """Read the token of an upload that was wholly begun.
+
+    Raises:
+        UploadNotFound: It is none.
+    """
+    token = Token.parse(text)
+    if not token.part_size:
+        raise UploadNotFound(f"upload {text[:80]!r} was never wholly begun")
+    return token
+
+
+def check_part(token: Token, part: int, size: int) -> None:
+    """See that a part of this size lies on the grid.
+
+    Raises:
+        GridViolation: It does not.
+    """
+    if not 1 <= part <= MAX_PARTS:
+        raise GridViolation(f"part {part}, expected 1 to {MAX_PARTS}")
+    if not 1 <= size <= token.part_size:
+        raise GridViolation(f"part {part} of {size} bytes, expected 1 to {token.part_size}")
+
+
+def check_parts(token: Token, parts: Sequence[PartDigest], records: Sequence[Record]) -> list[str]:
+    """Compare the parts that a completion names with those on record; their ETags.
+
+    Raises:
+        UploadIncomplete: A part is missing or unfinished.
+        DigestMismatch: A part is kept with another size or digest.
+        GridViolation: A part before the last is short.
+    """
+    by_part: dict[int, list[Record]] = {}
+    for record in records:
+        by_part.setdefault(record.part, []).append(record)
+    etags = []
+    for number, part in enumerate(parts, start=1):
+        check_part(token, number, part.size)
+        if part.size != token.part_size and number < len(parts):
+            raise GridViolation(f"part {number} has {part.size} bytes, expected {token.part_size} before the last")
+        kept = _newest(by_part.get(number, ()))
+        if not kept or not all(record.counts for record in kept):
+            raise UploadIncomplete(f"part {number} is not whole, expected {part.size} bytes")
+        same = [record for record in kept if (record.size, record.sha256) == (part.size, part.sha256)]
+        if not same:
+            raise DigestMismatch(
+                f"part {number} is kept as {kept[0].size} bytes {kept[0].sha256.hex()}, "
+                f"expected {part.size} bytes {part.sha256.hex()}"
+            )
+        etags.append(same[0].etag)
+    return etags

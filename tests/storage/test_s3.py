@@ -1,34 +1,14 @@
-import secrets
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from storage.s3 import S3Store
-from storage.s3_address import S3Address
 from storage.s3_client import Limits
-from tests.storage import seaweed
 from tests.storage.contract import StoreContract
 
 MIB = 1024 * 1024
 LIMITS = Limits(connect=5, read=20, attempts=2)
-
-
-@pytest.fixture(scope="session")
-def server():
-    with seaweed.running() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def bucket(server):
-    return server.bucket()
-
-
-@pytest.fixture
-def store(server, bucket):
-    """A store of its own: a prefix that nobody else has."""
-    return S3Store(S3Address(bucket, secrets.token_hex(4), server.endpoint), limits=LIMITS, session=server.session)
 
 
 class TestS3(StoreContract):
@@ -36,8 +16,8 @@ class TestS3(StoreContract):
     lock_span = timedelta(seconds=2)
 
     @pytest.fixture
-    def store(self, store):
-        return store
+    def store(self, s3_store):
+        return s3_store
 
     def reopen(self, store):
         return S3Store(store.address, limits=LIMITS, session=store.session)

@@ -1,0 +1,29 @@
+"""What the tests of stores share: one real S3 server for the session, and a store of its own for each test."""
+
+import secrets
+
+import pytest
+
+from storage.s3 import S3Store
+from storage.s3_address import S3Address
+from storage.s3_client import Limits
+from tests.storage import seaweed as servers
+
+LIMITS = Limits(connect=5, read=20, attempts=2)
+
+
+@pytest.fixture(scope="session")
+def seaweed():
+    with servers.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bucket(seaweed):
+    return seaweed.bucket()
+
+
+@pytest.fixture
+def s3_store(seaweed, bucket):
+    """A store under a prefix that nobody else has."""
+    return S3Store(S3Address(bucket, secrets.token_hex(4), seaweed.endpoint), limits=LIMITS, session=seaweed.session)
