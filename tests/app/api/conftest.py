@@ -1,5 +1,7 @@
 """A running service for the tests of a file, and two authorities with a principal of all roles each."""
 
+import os
+
 import pytest
 
 from tests.app.running import Running
@@ -7,8 +9,11 @@ from tests.app.running import Running
 
 @pytest.fixture(scope="module")
 def database_kind():
-    """A file that is about the database as well says `params=["sqlite", "postgresql"]` in a fixture of this name."""
-    return "sqlite"
+    """A file that is about the database as well says `params=["sqlite", "postgresql"]` in a fixture of this name.
+
+    All others run on the one that TEST_SERVICE_ON names.
+    """
+    return os.environ.get("TEST_SERVICE_ON", "sqlite")
 
 
 @pytest.fixture(scope="module")
