@@ -37,9 +37,11 @@ from app.services import enrolment, health, state
 from app.services.runtime import VERSION, Runtime
 from app.settings import Settings, SettingsError, Tls, unknown_variables
 from custody.errors import CustodyError
+from custody.keys import fingerprint
 from storage.interface import Store, StoreError
 from storage.local import LocalStore
 from storage.s3 import S3Store
+from storage.s3_probe import probe
 
 OK, INTERNAL, USAGE, TEMPORARY, REFUSED = 0, 1, 2, 5, 7
 _GRACE: Final = 10
@@ -139,8 +141,7 @@ def _init(options: argparse.Namespace) -> int:
         _say(f"  made {what}: {path}")
     if not service.state.made:
         _say("  nothing was missing")
-    for key in service.runtime.log_keys:
-        _say(f"  log key: {key}")
+    _say_log_keys(service)
     service.runtime.engine.dispose()
     return OK
 
@@ -196,6 +197,8 @@ def _enrol(options: argparse.Namespace) -> int:
 def _check_config(options: argparse.Namespace) -> int:
     settings = _settings(options)
     wrong = [f"{name} is none of the service's variables" for name in unknown_variables()]
+    if not isinstance(settings.store, Path):
+        wrong += [f"the bucket, {each.name}: {each.told}" for each in probe(settings.store) if not each.holds]
     if not state.is_made(settings):
         _say(f"no state in {settings.state} yet: `init` or `serve` makes it")
         return _verdict(wrong)
@@ -322,6 +325,13 @@ def _announce(service: Service, settings: Settings) -> None:
     _say(f"rogatory-server {VERSION}: {settings.public_url}, log {service.state.origin}")
     if service.state.tls is not None and settings.tls is Tls.AUTO:
         _say(f"clients pin {service.state.tls.ca_cert}")
+    _say_log_keys(service)
+
+
+def _say_log_keys(service: Service) -> None:
+    _say("keys of the log, to be told to every authority by another way (rogatory trust init compares them):")
+    for key in service.runtime.log_keys:
+        _say(f"  {fingerprint(key.full_id)}")
 
 
 def _confirmed(given: str | None, application_: enrolment.Application) -> bool:

@@ -4,6 +4,8 @@ A request is passed on as it is, signature and all. A fault says which requests 
 of the answer; what was asked is kept in `Liar.seen`.
 """
 
+import base64
+import hashlib
 import http.client
 import threading
 from collections.abc import Callable
@@ -77,6 +79,8 @@ class Liar:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1
+            disable_nagle_algorithm = True
 
             def handle_one(self):
                 fault = liar.fault(self.command, self.path)
@@ -202,9 +206,26 @@ def full():
     return Answer(507, {"Content-Type": "application/xml"}, b"<Error><Code>InsufficientStorage</Code></Error>")
 
 
+def absent():
+    """The object is gone."""
+    return Answer(404, {"Content-Type": "application/xml"}, b"<Error><Code>NoSuchVersion</Code></Error>")
+
+
 def empty_success():
     """Nothing was done, and success is told."""
     return Answer(200, {}, b"")
+
+
+def kept(data):
+    """It was kept, whatever was asked."""
+    told = base64.b64encode(hashlib.sha256(data).digest()).decode("ascii")
+    return lambda: Answer(200, {"x-amz-checksum-sha256": told, "x-amz-version-id": "1"}, b"")
+
+
+def completed():
+    """It was completed, whatever was asked."""
+    text = b"<CompleteMultipartUploadResult><Key>key</Key></CompleteMultipartUploadResult>"
+    return Answer(200, {"Content-Type": "application/xml"}, text)
 
 
 def error_in_success():
