@@ -18,6 +18,7 @@ ENV PATH=/opt/rogatory/bin:$PATH ROGATORY_STATE=/var/lib/rogatory ROGATORY_HOST=
 USER rogatory
 VOLUME /var/lib/rogatory
 EXPOSE 8443
-HEALTHCHECK --interval=30s --timeout=5s CMD ["rogatory-server", "check-config", "--quiet"]
+HEALTHCHECK --interval=30s --timeout=5s CMD ["python", "-c", "import ssl, urllib.request as r; \
+  r.urlopen('https://localhost:8443/livez', context=ssl.create_default_context(cafile='/var/lib/rogatory/tls/ca.pem'))"]
 ENTRYPOINT ["rogatory-server"]
 CMD ["serve"]

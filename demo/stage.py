@@ -21,6 +21,7 @@ from typing import Any, Self
 
 _READY_WITHIN = 60
 _ENDS_WITHIN = 20
+_SPELT = re.compile(r"^ +((?:[0-9a-f]{4} ){15}[0-9a-f]{4})$", re.MULTILINE)
 ROLES = ("approver", "auditor", "receiver", "requester", "sender")
 
 
@@ -83,8 +84,8 @@ class Stage:
     tell: Callable[[str], None] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     url: str = ""
-    log_keys: list[str] = field(default_factory=list)
     _service: subprocess.Popen[bytes] | None = None
+    _log_keys: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -142,8 +143,7 @@ class Stage:
                 self.stop_service()
                 raise CommandFailed(f"the service did not start:\n{self.journal.read_text()[-2000:]}")
             time.sleep(0.05)
-        facts = json.loads(ready.read_text())
-        self.url, self.log_keys = facts["url"], facts["log_keys"]
+        self.url = json.loads(ready.read_text())["url"]
 
     def stop_service(self, how: signal.Signals = signal.SIGTERM) -> int | None:
         """End the service; its exit code."""
@@ -168,9 +168,7 @@ class Stage:
         party.run("keys", "generate", "authority", *(["--kind", kind] if kind else []))
         enrolment = party.home / "enrolment.json"
         said = party.run("enrolment", "authority", "--name", name, "--country", country, "-o", enrolment)
-        found = re.search(r"^ +((?:[0-9a-f]{4} ){15}[0-9a-f]{4})$", said.out, re.MULTILINE)
-        assert found, said.out
-        party.fingerprint = found[1]
+        party.fingerprint = _SPELT.findall(said.out)[0]
         self.operator("enrol", "--state", self.state, "--fingerprint", party.fingerprint, enrolment)
         keys = [word for key in self.log_key_ids() for word in ("--fingerprint", key)]
         party.run("trust", "init", *keys)
@@ -186,10 +184,11 @@ class Stage:
                     party.run("trust", "pin", other.authority, other.fingerprint.replace(" ", ""))
 
     def log_key_ids(self) -> list[str]:
-        """Full ids of the log's keys, as the operator reads them aloud."""
-        from custody.note import VerifierKey  # noqa: PLC0415 - the stage itself starts without cryptography
-
-        return [VerifierKey.parse(key).full_id for key in self.log_keys]
+        """Ids of the log's keys, as the operator reads them aloud."""
+        if not self._log_keys:
+            said = self.operator("init", "--state", self.state)
+            self._log_keys = [line.replace(" ", "") for line in _SPELT.findall(said.out)]
+        return self._log_keys
 
     def operator(self, *words: str | Path, expect: int | None = 0) -> Said:
         """Run `rogatory-server …`."""
