@@ -18,13 +18,14 @@ from custody.checkpoint import Checkpoint, open_checkpoint
 from custody.entry import ZERO
 from custody.errors import CustodyError, VerificationError
 from custody.keys import KeyRecord
-from custody.note import Note
+from custody.note import Note, NotSigned
 from custody.registry import Registry
 from custody.sealing import Recipient
 from custody.tail import verify_absent
 from custody.trust import Trust
 from rogatory.connection import Connection
 from rogatory.errors import SignerProblem, Tampered, TimeProblem, UsageProblem
+from rogatory.records import LogUnsigned
 from rogatory.statements import utc_now
 
 
@@ -121,6 +122,7 @@ class Directory:
         Raises:
             NotPinned: The trust file does not pin it, or other keys.
             RegistryWrong: It does not prove itself whole, or was not signed as it must be.
+            LogUnsigned: It is of another log than the trust file's.
             QuorumMissing: Too few witnesses.
         """
         pins = self._trust.authorities.get(authority, frozenset())
@@ -150,7 +152,7 @@ class Directory:
         """Check a registry bundle; pins are the caller's to compare.
 
         Raises:
-            RegistryWrong, QuorumMissing: As for `authority`.
+            RegistryWrong, LogUnsigned, QuorumMissing: As for `authority`.
         """
         try:
             bundle = open_bundle(path)
@@ -158,6 +160,8 @@ class Directory:
                 return self._check(bundle, authority)
             finally:
                 bundle.close()
+        except NotSigned as error:
+            raise LogUnsigned(f"the registry of {authority}", error) from error
         except CustodyError as error:
             raise RegistryWrong(f"the registry of {authority} does not hold: {error}") from error
 

@@ -6,12 +6,13 @@ from typing import Any
 
 from custody.entry import Entry
 from custody.errors import CustodyError
+from custody.note import NotSigned
 from custody.proof import TlogProof
 from custody.statement import Statement
 from rogatory.connection import Connection, read_json
 from rogatory.errors import Tampered
 from rogatory.log import PublicLog
-from rogatory.records import LogTrust, Record, RecordStore
+from rogatory.records import LogTrust, LogUnsigned, Record, RecordStore
 
 
 class RecordRefused(Tampered):
@@ -56,6 +57,7 @@ class Lodge:
         Raises:
             ServiceRefusal: The service does not take it.
             RecordRefused: It says it has, and its record does not show it.
+            LogUnsigned: The record is of another log than the trust file's.
             LogRolledBack: The record's checkpoint is not of one history with the newest we have seen.
         """
         body = {"envelope": said.envelope.decode(), **(extra or {})}
@@ -68,11 +70,13 @@ class Lodge:
         """Check a record, keep it, and hold its checkpoint to the newest seen.
 
         Raises:
-            RecordMalformed, RecordRefused, LogRolledBack: As for `lodge`.
+            RecordMalformed, RecordRefused, LogUnsigned, LogRolledBack: As for `lodge`.
         """
         record = Record.parse(fields)
         try:
             entry, proof = record.check(trust=self._trust, event=event, said=said)
+        except NotSigned as error:
+            raise LogUnsigned(f"the service's record of {event}", error) from error
         except CustodyError as error:
             raise RecordRefused(
                 f"the service's record of {event} does not hold: {error}",

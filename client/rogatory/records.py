@@ -19,7 +19,7 @@ from custody.note import VerifierKey
 from custody.proof import TlogProof
 from custody.statement import Statement
 from rogatory import private_files
-from rogatory.errors import Malformed, NotFound, RolledBack
+from rogatory.errors import Malformed, NotFound, RolledBack, SignerProblem
 
 _NEWEST = "checkpoint"
 
@@ -44,6 +44,18 @@ class RecordMalformed(Malformed):
     """An answer that should hold a record does not."""
 
     code = "record-malformed"
+
+
+class LogUnsigned(SignerProblem):
+    """A checkpoint is not signed by every key that the trust file names for the log."""
+
+    code = "log-unsigned"
+
+    def __init__(self, what: str, why: Exception) -> None:
+        super().__init__(
+            f"{what} stands in a checkpoint that the log of the trust file did not sign: {why}",
+            hint="compare the log's keys with those its operator reads out; believe nothing until they agree",
+        )
 
 
 class LogRolledBack(RolledBack):

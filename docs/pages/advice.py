@@ -168,6 +168,7 @@ BY_CODE = {
     "rogatory:not-for-us": "ask the sender for a grant to your authority's key",
     "rogatory:no-recipient-key": "ask the recipient to register an encryption key",
     "rogatory:not-pinned": "get the authority's key id by telephone, then `rogatory trust pin`",
+    "rogatory:log-unsigned": "compare the log's keys with those its operator reads out, then look at the trust file",
     "rogatory:quorum-missing": "wait until witnesses have cosigned, then run it again",
     "rogatory:registry-stale": "run it again when the log has a new checkpoint; look at this machine's clock",
     "rogatory:name-refused": "receive into an empty directory; the name is shown, and never used as a path",
