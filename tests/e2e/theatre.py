@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,12 @@ def opened(root, **how):
         yield theatre
     finally:
         theatre.stage.stop_service()
+
+
+def twin(party, name):
+    """The same party at another desk: a copy of its home, to be spoilt."""
+    home = party.stage.root / name
+    shutil.copytree(party.home, home)
+    profile = home / "default" / "profile.json"
+    profile.write_text(profile.read_text().replace(f"{party.home}/", f"{home}/"))
+    return replace(party, home=home)
