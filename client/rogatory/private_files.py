@@ -7,9 +7,16 @@ protection stands in for it.
 import os
 import secrets
 import stat
+import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from rogatory.errors import NotFound, Refused
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 _POSIX = os.name == "posix"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -77,6 +84,24 @@ def make_directory(path: Path) -> Path:
     """A directory for private files, mode 0700 where it is made here."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
+
+
+def hold(path: Path) -> BinaryIO:
+    """Take a lock file, made if it is not there; held until what is returned is closed or this process ends.
+
+    Raises:
+        BlockingIOError, PermissionError: Somebody else holds it, in this process or another one.
+    """
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
+    try:
+        if sys.platform == "win32":
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def sync_directory(path: Path) -> None:

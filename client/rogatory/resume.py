@@ -2,8 +2,10 @@
 
 It holds file keys, so every file is of mode 0600, in a directory that is removed when the package is sealed. Before
 the first byte of a 16 MiB window of plaintext leaves, its digest is on disk; on resume a window is read again and
-compared, and only then encrypted: one key and counter never seal two plaintexts.
+compared, and only then encrypted: one key and counter never seal two plaintexts. For the same reason a state belongs
+to one process at a time: two that went on with it together would each know only what they read themselves.
 
+    lock            held by whoever goes on with the send
     state.jsonl      line 0 the plan, then one line for each item begun, window admitted, statement signed
     <item>.json      a finished item: its member of the manifest, its lines of the inventory
     inventory.jsonl  the inventory, once it is whole
@@ -14,18 +16,20 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from custody.inventory import Line
 from custody.text import from_base64, to_base64
 from rogatory import private_files
 from rogatory.errors import Malformed
 from rogatory.source import SourceChanged
+from rogatory.tus import UploadTakenOver
 
 WINDOW = 16 * 1024 * 1024
-_STATE = "state.jsonl"
+_STATE, _LOCK = "state.jsonl", "lock"
 INVENTORY = "inventory.jsonl"
 
 
@@ -57,17 +61,19 @@ class ItemState:
 class SendState:
     """The state of one send, on disk and in memory alike."""
 
-    def __init__(self, directory: Path, plan: dict[str, Any], items: dict[int, ItemState]) -> None:
+    def __init__(self, directory: Path, plan: dict[str, Any], items: dict[int, ItemState], lock: BinaryIO) -> None:
         self.directory, self.plan, self.items = directory, plan, items
         self.said: dict[str, bytes] = {}
+        self._lock = lock
         self._file = (directory / _STATE).open("ab")  # made before, with mode 0600
 
     @classmethod
     def begin(cls, directory: Path, plan: dict[str, Any]) -> Self:
         """A new state; `plan` is whatever the sender needs to go on."""
         private_files.make_directory(directory)
+        lock = _hold(directory)
         private_files.create(directory / _STATE, json.dumps(plan).encode() + b"\n")
-        return cls(directory, plan, {})
+        return cls(directory, plan, {}, lock)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -75,19 +81,24 @@ class SendState:
 
         Raises:
             FileMissing: There is none.
+            UploadTakenOver: Another process works with it.
             ResumeStateBroken: It is not one.
         """
-        data = private_files.read(directory / _STATE)
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) != len(data):
-            private_files.replace(directory / _STATE, whole)
-        try:
-            plan, *rows = [json.loads(line) for line in whole.splitlines()]
-            state = cls(directory, plan, {})
-            for row in rows:
-                state._take(row)
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise ResumeStateBroken(f"{directory / _STATE} is not the state of a send") from error
+        with ExitStack() as undo:
+            lock = undo.enter_context(_hold(directory))
+            data = private_files.read(directory / _STATE)
+            whole = data[: data.rfind(b"\n") + 1]
+            if len(whole) != len(data):
+                private_files.replace(directory / _STATE, whole)
+            try:
+                plan, *rows = [json.loads(line) for line in whole.splitlines()]
+                state = cls(directory, plan, {}, lock)
+                undo.callback(state.close)
+                for row in rows:
+                    state._take(row)
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                raise ResumeStateBroken(f"{directory / _STATE} is not the state of a send") from error
+            undo.pop_all()
         return state
 
     @property
@@ -142,6 +153,7 @@ class SendState:
     def close(self) -> None:
         """Let go of the files; the state stays."""
         self._file.close()
+        self._lock.close()
 
     def remove(self) -> None:
         """Forget the send: keys, digests and all."""
@@ -165,6 +177,17 @@ class SendState:
             known.append(bytes.fromhex(row["sha256"]))
         else:
             self.said[row["said"]] = row["envelope"].encode()
+
+
+def _hold(directory: Path) -> BinaryIO:
+    try:
+        return private_files.hold(directory / _LOCK)
+    except FileNotFoundError as error:
+        raise private_files.FileMissing(f"{directory} is not there") from error
+    except (BlockingIOError, PermissionError) as error:
+        raise UploadTakenOver(
+            f"another process goes on with the send of package {directory.name[:8]}", hint="let that one finish"
+        ) from error
 
 
 def unfinished(sends: Path) -> Iterator[str]:

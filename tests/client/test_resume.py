@@ -48,9 +48,7 @@ def test_every_window_is_on_disk_before_any_of_it_is_sealed(tmp_path, evidence):
     next(body)  # the nonce
     for number in range(3):
         next(body)
-        other = SendState.load(tmp_path / "sends" / "p")
-        assert len(other.items[0].windows) > number
-        other.close()
+        assert (tmp_path / "sends" / "p" / "state.jsonl").read_bytes().count(b'"window"') > number
     body.close()
     state.close()
 
