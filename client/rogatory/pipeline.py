@@ -97,6 +97,11 @@ class Sealing:
         self._grid = GridDigester(part_size, whole=True)
         self.size = body_size(source.size)
 
+    @property
+    def admitted(self) -> int:
+        """Bytes of the body that may have left so far, as the state knows."""
+        return min(self.size, body_size(len(self._item.windows) * WINDOW))
+
     def body(self) -> Iterator[memoryview]:
         """The body, in the order of its bytes; reading and sealing run in threads of their own."""
         return ahead(self._sealed(ahead(self._windows())))

@@ -27,7 +27,7 @@ from rogatory.exchanges import Exchange
 from rogatory.lodging import Lodge, Lodged
 from rogatory.names import shown
 from rogatory.pipeline import SealedBody, Sealing
-from rogatory.resume import INVENTORY, ItemState, SendState
+from rogatory.resume import INVENTORY, ItemState, ResumeStateBroken, SendState
 from rogatory.source import FileSource, Source, SourceChanged, sources
 from rogatory.statements import Speaker
 from rogatory.terms import Plan, PlannedItem, Progress, Sent, Terms
@@ -124,6 +124,8 @@ class Sender:
         Raises:
             FileMissing: No such send is unfinished here.
             SourceChanged: What lies at the paths is no longer what was sent; nothing more leaves.
+            ResumeStateBroken: The state is older than what the service has (a backup): nothing may be sealed by it.
+            UploadTakenOver: Another process goes on with it.
         """
         return self._run(SendState.load(self._sends / package))
 
@@ -179,6 +181,11 @@ class Sender:
             raise SourceChanged(f"{shown(source.name)} has {source.size} bytes, had {item.size} when the send began")
         sealing = Sealing(source, state, place, grid(body_size(source.size), minimum=self._minimum()))
         upload = self._upload(state.package, item.id, sealing)
+        if upload.offset > sealing.admitted:
+            raise ResumeStateBroken(
+                f"the service holds {upload.offset} bytes of {shown(source.name)}, this state knows of "
+                f"{sealing.admitted}: it is an older copy, and what left since is not known"
+            )
         self._transfer(sealing, upload, Progress(shown(source.name), place, count, 0, sealing.size))
         made = sealing.result()
         upload.check(composite(made.parts).hex())

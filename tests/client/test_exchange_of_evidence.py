@@ -21,6 +21,7 @@ from rogatory.keyring import Keyring
 from rogatory.offers import NotForUs
 from rogatory.receipt import NothingToAccept
 from rogatory.receive import ConditionsNotAccepted, Received, TargetTaken
+from rogatory.resume import ResumeStateBroken
 from rogatory.source import SourceChanged
 
 from custody.schema import SchemaMismatch
@@ -163,6 +164,18 @@ def test_a_changed_source_is_never_resumed(police, exchange, terms, image):
         police.resume_send(package)
     police.abandon_send(package)
     assert police.unfinished_sends() == []
+
+
+def test_an_older_copy_of_a_state_is_never_resumed(police, exchange, terms, image):
+    with behind(police, NthOf(3, "PATCH", "/uploads/", Crash())) as crashing, pytest.raises(Crash):
+        crashing.send(exchange, [image], to=["court.fr"], terms=terms)
+    [package] = police.unfinished_sends()
+    state = police.profile.directory / "sends" / package / "state.jsonl"
+    lines = state.read_bytes().splitlines(keepends=True)
+    state.write_bytes(b"".join(line for line in lines if b'"window"' not in line))
+    with pytest.raises(ResumeStateBroken, match="older copy"):
+        police.resume_send(package)
+    police.abandon_send(package)
 
 
 def test_a_broken_line_costs_nothing_but_time(police, court, exchange, terms, image, tmp_path, monkeypatch):
