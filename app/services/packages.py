@@ -1,6 +1,7 @@
 """Packages: declared, sealed by a manifest, withdrawn; and what parties see of them."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -156,11 +157,18 @@ def seal(command: On, runtime: Runtime) -> Lodged:
 
 def keep(runtime: Runtime, body: Item, package: Package) -> None:
     """Lock a sealed body until the date of its manifest; a store that fails now is asked again by the fixity pass."""
+    with suppress(StoreError):
+        lengthen(runtime, body, package)
+
+
+def lengthen(runtime: Runtime, body: Item, package: Package) -> None:
+    """Lock a sealed body until the date of its manifest.
+
+    Raises:
+        StoreError: The store did not; the body may be locked for a day only.
+    """
     if package.retain_until is not None:
-        try:
-            _lock(runtime, body, package.retain_until)
-        except StoreError:
-            return
+        _lock(runtime, body, package.retain_until)
 
 
 @retried
