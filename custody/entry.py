@@ -6,7 +6,7 @@ what to what, by which signed statement, and what the service noted beside it. S
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -121,17 +121,20 @@ class Entry:
     @property
     def seq(self) -> int:
         """Place in its chain, from 0."""
-        return int(self.fields["seq"])
+        seq: int = self.fields["seq"]
+        return seq
 
     @property
     def chain(self) -> str:
         """Handle of its chain, hex."""
-        return str(self.fields["chain"])
+        chain: str = self.fields["chain"]
+        return chain
 
     @property
     def event(self) -> str:
         """Name of the event."""
-        return str(self.fields["event"])
+        event: str = self.fields["event"]
+        return event
 
     @property
     def subject(self) -> dict[str, str]:
@@ -162,8 +165,24 @@ def parse(data: bytes) -> Entry:
         NotCanonical, SchemaMismatch, EntryMalformed: The bytes are no entry.
         UnknownVersion, UnknownEvent: Of a version or event this code does not know.
     """
-    if len(data) <= MAX_ENTRY and _is_spelled(data):
-        return Entry(data, orjson.loads(data), hashlib.sha256(data).digest())
+    return next(parse_lines((data,)))
+
+
+def parse_lines(lines: Iterable[bytes]) -> Iterator[Entry]:
+    """The entry of each line, as `parse` gives it; made for long chains.
+
+    A line that is seen at one glance to be a canonical entry of its event is parsed only; any other is checked in full.
+
+    Raises:
+        FormatError: At the first line that is no entry; as `parse`.
+    """
+    loads, sha256 = orjson.loads, hashlib.sha256
+    for data in lines:
+        fields = loads(data) if _is_spelled(data) else _parse_fields(data)
+        yield Entry(data, fields, sha256(data).digest())
+
+
+def _parse_fields(data: bytes) -> dict[str, Any]:
     fields = canonical.load(data, max_bytes=MAX_ENTRY)
     version = fields.get("v")
     if type(version) is int and version != 1:
@@ -172,7 +191,7 @@ def parse(data: bytes) -> Entry:
     name = fields["event"]
     event = events.lookup(name)
     _check_event(name, event, fields)
-    return Entry(data, fields, hashlib.sha256(data).digest())
+    return fields
 
 
 def build(
@@ -224,28 +243,27 @@ def check_statement(entry: Entry, statement: Statement) -> None:
         SchemaMismatch: The statement's own members do not fit the event.
     """
     fields, payload = entry.fields, statement.payload
-    event = events.lookup(entry.event)
-    named = fields["statement"]
-    expected = {
-        "statement id": (named["id"], statement.id),
-        "envelope hash": (named["envelope"], statement.envelope_hash),
-        "kind": (statement.kind, event.kind),
-        "log": (payload["log"], fields["log"]),
-        "chain": (payload["chain"], fields["chain"]),
-        "authority": (fields["actor"]["authority"], statement.authority),
-        "principal": (fields["actor"].get("principal"), statement.principal),
-        "subject": (entry.subject, subject_of(statement)),
-    }
-    if expected["subject"][1] is None:
-        del expected["subject"]
-    if statement.kind == "act":
-        expected["event"] = (payload["event"], entry.event)
-    for what, (found, wanted) in expected.items():
+    name = entry.event
+    event = events.lookup(name)
+    named, actor, signer = fields["statement"], fields["actor"], payload["signer"]
+    said = subject_of(statement)
+    expected = (
+        ("statement id", named["id"], statement.id),
+        ("envelope hash", named["envelope"], statement.envelope_hash),
+        ("kind", statement.kind, event.kind),
+        ("log", payload["log"], fields["log"]),
+        ("chain", payload["chain"], fields["chain"]),
+        ("authority", actor["authority"], signer["authority"]),
+        ("principal", actor.get("principal"), signer.get("principal")),
+        ("subject", entry.subject if said is not None else None, said),
+        ("event", payload["event"] if statement.kind == "act" else name, name),
+    )
+    for what, found, wanted in expected:
         if found != wanted:
             raise StatementMismatch(f"entry {entry.seq} and its statement differ in {what}: {found!r} and {wanted!r}")
-    if fields["actor"].get("key") not in dict(statement.signatures):
-        raise StatementMismatch(f"entry {entry.seq} names key {fields['actor'].get('key')}, which did not sign")
-    events.check_detail(entry.event, event, payload)
+    if not any(actor.get("key") == key_id for key_id, _ in statement.signatures):
+        raise StatementMismatch(f"entry {entry.seq} names key {actor.get('key')}, which did not sign")
+    events.check_detail(name, event, payload)
 
 
 def subject_of(statement: Statement) -> dict[str, str] | None:
@@ -276,9 +294,8 @@ def subject_of(statement: Statement) -> dict[str, str] | None:
 def _is_spelled(data: bytes) -> bool:
     """Whether the bytes are seen at one glance to be a canonical entry of its event; if not, ask the schema."""
     start = data.find(_EVENT_MEMBER) + len(_EVENT_MEMBER)
-    name = data[start : data.find(b'"', start)]
-    match = _spellings().get(name)
-    return match is not None and match(data) is not None
+    match = _spellings().get(data[start : data.find(b'"', start)])
+    return match is not None and len(data) <= MAX_ENTRY and match(data) is not None
 
 
 @cache

@@ -114,20 +114,20 @@ class Exchange:
             ExchangeRuleBroken: The state before does not allow it.
             StatementMismatch, SchemaMismatch: The statement is not of the entry's event, or its key is another's.
         """
-        row = events.lookup(entry.event)
+        event = entry.event
+        row = events.lookup(event)
         if row.chain not in ("exchange", "any"):
-            raise ExchangeRuleBroken(f"{entry.event} stands in an exchange at seq {entry.seq}")
-        if (entry.event == "exchange.opened") != (self.length == 0):
-            raise ExchangeRuleBroken(f"{entry.event} at seq {entry.seq}: an exchange begins with exchange.opened, once")
+            raise ExchangeRuleBroken(f"{event} stands in an exchange at seq {entry.seq}")
+        if (event == "exchange.opened") != (self.length == 0):
+            raise ExchangeRuleBroken(f"{event} at seq {entry.seq}: an exchange begins with exchange.opened, once")
         if self.closed and not row.after_close:
-            raise ExchangeRuleBroken(f"{entry.event} at seq {entry.seq} follows exchange.closed")
+            raise ExchangeRuleBroken(f"{event} at seq {entry.seq} follows exchange.closed")
         if statement is not None:
             self._check_statement(entry, statement, registries)
             self._take(entry, statement, index, registries)
-        elif row.kind is None:
-            self._note(entry)
-        if statement is not None:
             self._seen.add(statement.id)
+        elif row.kind is None:
+            self._note(event, entry)
         self.length += 1
 
     def package_of(self, statement_id: str) -> Package:
@@ -203,18 +203,18 @@ class Exchange:
             raise ExchangeRuleBroken(f"seq {entry.seq} adds {authority}, which stands in this exchange already")
         (self.parties if part == "party" else self.auditors).add(authority)
 
-    def _note(self, entry: Entry) -> None:
+    def _note(self, event: str, entry: Entry) -> None:
         noted, subject = entry.noted, entry.subject
-        if entry.event == "access.denied" or "package" not in subject:
+        if event == "access.denied" or "package" not in subject:
             return
         package = self.package(subject["package"])
-        if entry.event == "upload.completed":
+        if event == "upload.completed":
             if package.state != "declared":
                 raise ExchangeRuleBroken(f"seq {entry.seq}: an item arrives after package {package.id} was sealed")
             if subject["item"] in package.uploads:
                 raise ExchangeRuleBroken(f"seq {entry.seq}: item {subject['item']} arrives a second time")
             package.uploads[subject["item"]] = noted
-        elif entry.event == "download.closed":
+        elif event == "download.closed":
             if self._downloads.get(noted["opened"]) != subject:
                 raise ExchangeRuleBroken(f"seq {entry.seq} closes a download that is not open, or of something else")
             del self._downloads[noted["opened"]]

@@ -13,7 +13,7 @@ docs/spec/registry.md.
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -219,14 +219,20 @@ class KeyRecord:
 
     def verifier(self) -> PublicKey:
         """The public key, for any use but encryption."""
-        key = PublicKey.parse(from_base64(self.public))
-        if key.alg == "ed25519":
-            strict.check_public(key.raw)
-        return key
+        return _verifier(self.public)
 
     def recipient(self) -> Recipient:
         """The age recipient, for the use encryption."""
         return Recipient.parse(self.public)
+
+
+@lru_cache(maxsize=1024)
+def _verifier(public: str) -> PublicKey:
+    """A function of its argument alone; asked for every signature of a long chain, and few keys sign them all."""
+    key = PublicKey.parse(from_base64(public))
+    if key.alg == "ed25519":
+        strict.check_public(key.raw)
+    return key
 
 
 def fingerprint(key_id: str) -> str:

@@ -4,6 +4,7 @@ A kind that asks and a kind that answers are never the same, so no statement can
 Specification: docs/spec/statements.md.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -181,6 +182,11 @@ KINDS: Final[dict[str, Record]] = {
         {"key": KEY, "reason": CODE, "replaces": HASH, "revokes": HASH},
     ),
 }
+
+_ACT = Record({**KINDS["act"].required, "kind": OneOf("act")}, KINDS["act"].optional).spelling
+assert _ACT is not None
+act_spelled: Final = re.compile(_ACT.encode()).fullmatch
+"""Match of canonical bytes that `check_payload` takes as an act, for the hot path; not every act matches."""
 
 _KEY_FORMS: Final = {
     "add": frozenset({"key"}),

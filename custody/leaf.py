@@ -53,7 +53,9 @@ def first_label(origin: str, handle: bytes) -> bytes:
 
 def next_label(salt: bytes, entry_hash: bytes) -> bytes:
     """Label of the successor of the entry with this salt and hash."""
-    return sha256(b"rogatory/next/v1\x00" + _sized(salt) + _sized(entry_hash)).digest()
+    if not len(salt) == len(entry_hash) == _HASH_SIZE:
+        raise LeafMalformed(f"{len(salt)}, {len(entry_hash)} bytes where a label is made of {_HASH_SIZE}")
+    return sha256(b"rogatory/next/v1\x00" + salt + entry_hash).digest()
 
 
 def registry_handle(origin: str, authority: str) -> bytes:
@@ -64,6 +66,13 @@ def registry_handle(origin: str, authority: str) -> bytes:
 def entry_leaf(label: bytes, commitment: bytes) -> bytes:
     """The 65 bytes of leaf data of an entry."""
     return _ENTRY + _sized(label) + _sized(commitment)
+
+
+def entry_leaf_hash(label: bytes, salt: bytes, entry_hash: bytes) -> bytes:
+    """The leaf hash of an entry's leaf: `merkle.leaf_hash(entry_leaf(label, commitment(salt, entry_hash)))`, sooner."""
+    if not len(label) == len(salt) == len(entry_hash) == _HASH_SIZE:
+        raise LeafMalformed(f"{len(label)}, {len(salt)}, {len(entry_hash)} bytes where a leaf is made of {_HASH_SIZE}")
+    return sha256(b"\x00\x01" + label + sha256(b"rogatory/leaf/v1\x00" + salt + entry_hash).digest()).digest()
 
 
 def tail_leaf(root: bytes) -> bytes:

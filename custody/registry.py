@@ -140,6 +140,13 @@ class Registry:
             return frozenset()
         return frozenset(role for role, switch in principal.roles.items() if switch.on(at))
 
+    def _may(self, principal_id: str, roles: frozenset[str], at: int) -> bool:
+        """Whether a live principal had one of the roles just before `at`."""
+        principal = self.principal(principal_id, at=at)
+        return principal is not None and any(
+            role in roles and switch.on(at) for role, switch in principal.roles.items()
+        )
+
     def signers(self, statement: Statement, *, event: str, at: int) -> list[PublicKey]:
         """The keys to verify a statement with, so that it may stand as `event` at log index `at`.
 
@@ -156,7 +163,7 @@ class Registry:
             if events.AUTHORITY_KEY not in row.roles:
                 raise SignerNotEntitled(f"{event} is signed by an authority's own key, expected a principal")
             return self._with_others(statement, self._authority_signers(statement, at), at)
-        if not self.roles(principal_id, at=at) & row.roles:
+        if not self._may(principal_id, row.roles, at):
             expected = ", ".join(sorted(row.roles))
             raise SignerNotEntitled(
                 f"principal {principal_id} of {self.authority} signs {event} without a role for it at index {at}, "

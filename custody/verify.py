@@ -84,12 +84,18 @@ def verify_bundle(
         return _unopened(trust, error)
     try:
         with _uncollected():
-            case = Case(bundle, trust, items, now, mirror, since, processes, check_signatures)
-            load(case)
-            checks = tuple(_run(name, function, case) for name, function in FUNCTIONS.items())
-            return _report(case, checks, allow_withheld=allow_withheld)
+            asked = (items, now, mirror, since, processes, check_signatures)
+            return _check(lambda: Case(bundle, trust, *asked), allow_withheld=allow_withheld)
     finally:
         bundle.close()
+
+
+def _check(make: Callable[[], Case], *, allow_withheld: bool) -> Report:
+    """Make all checks; when it returns the case is gone, so that nobody looks for cycles in it."""
+    case = make()
+    load(case)
+    checks = tuple(_run(name, function, case) for name, function in FUNCTIONS.items())
+    return _report(case, checks, allow_withheld=allow_withheld)
 
 
 @contextmanager

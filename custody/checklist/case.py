@@ -5,7 +5,7 @@ malformed becomes a `Fault` in the list of the check that reports it.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -88,11 +88,14 @@ class Chain:
     def _by_seq(self) -> dict[int, LeafLine]:
         return {leaf.seq: leaf for leaf in self.leaves}
 
-    def index(self, seq: int) -> int:
-        """Place of an entry in the log; `bodies` has shown that it has a line."""
-        leaf = self.leaf(seq)
-        assert leaf is not None
-        return leaf.index
+    @cached_property
+    def lines(self) -> Sequence[LeafLine | None]:
+        """For each disclosed entry its leaf line; None where `bodies` finds that it has none."""
+        if len(self.entries) == len(self.leaves):
+            pairs = zip(self.entries, self.leaves, strict=True)
+            if all(item.fields["seq"] == line.seq for item, line in pairs):
+                return self.leaves
+        return [self.leaf(item.seq) for item in self.entries]
 
     def place(self, number: int) -> Place:
         """Place of the entry in line `number` (from 0) of entries.jsonl."""
@@ -293,12 +296,10 @@ def _take_chain(case: Case, chain: Chain, path: str, name: str, data: bytes) -> 
 def _entries(case: Case, chain: Chain, path: str, data: bytes) -> list[Entry]:
     parsed: list[Entry] = []
     lines = _attempt(case, path, lambda: packing.split_lines(data)) or []
-    parse, append = entry.parse, parsed.append
-    number = 0
     try:
-        for number, line in enumerate(lines):  # noqa: B007
-            append(parse(line))
+        parsed.extend(entry.parse_lines(lines))
     except FormatError as error:
+        number = len(parsed)
         offset = sum(len(line) + 1 for line in lines[:number])
         case.malformed.append(Fault(error, Place(path, number + 1, offset, chain.name)))
     return parsed

@@ -47,9 +47,8 @@ def bodies(case: Case) -> str:
     case.need_chains()
     for chain in case.chains.values():
         before = -1
-        for number, item in enumerate(chain.entries):
+        for number, (item, line) in enumerate(zip(chain.entries, chain.lines, strict=True)):
             seq = item.fields["seq"]
-            line = chain.leaf(seq)
             if line is None or line.hash != item.hash:
                 found = "no leaf" if line is None else f"leaf {line.hash.hex()}"
                 error = BodyMismatch(f"entry {seq} hashes to {item.hash.hex()}, it has {found}")
@@ -79,16 +78,18 @@ def links(case: Case) -> str:
 
 def _check_links(chain: Chain, log: str) -> None:
     kind = {EXCHANGE: "exchange", SERVICE: "service"}.get(chain.name, "registry")
+    allowed = {name for name, event in events.EVENTS.items() if event.chain in (kind, "any")}
+    handle = chain.handle
     hashes = {line.seq + 1: line.hash.hex() for line in chain.leaves}
     hashes[0] = ZERO
     for number, item in enumerate(chain.entries):
         fields = item.fields
         seq, prev = fields["seq"], fields["prev"]
-        if fields["chain"] != chain.handle or fields["log"] != log:
-            message = f"entry {seq} is of chain {item.chain} in {fields['log']}, expected {chain.handle} in {log}"
+        if fields["chain"] != handle or fields["log"] != log:
+            message = f"entry {seq} is of chain {item.chain} in {fields['log']}, expected {handle} in {log}"
         elif prev != hashes.get(seq, prev):
             message = f"entry {seq} names predecessor {prev}, which hashes to {hashes[seq]}"
-        elif events.lookup(fields["event"]).chain not in (kind, "any"):
+        elif fields["event"] not in allowed:
             message = f"{item.event} at seq {item.seq} stands in a chain of kind {kind}"
         else:
             continue

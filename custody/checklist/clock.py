@@ -135,18 +135,14 @@ def _check_statements(case: Case, chain: Chain) -> None:
 
 
 def _check_bounds(case: Case, chain: Chain, bounds: _Brackets) -> None:
-    for number, item in enumerate(chain.entries):
-        fields = item.fields
-        line = chain.leaf(fields["seq"])
+    for number, (item, line) in enumerate(zip(chain.entries, chain.lines, strict=True)):
         if line is None:
             continue
-        least, most = bounds.limits(line.index)
-        if fields["time"] > most:
-            message = f"entry {item.seq} at {fields['time']}, known to exist before {most}"
-        elif fields["time"] < least:
-            message = f"entry {item.seq} at {fields['time']}, known not to exist at {least}"
-        else:
+        time, (least, most) = item.fields["time"], bounds.limits(line.index)
+        if least <= time <= most:
             continue
+        when = f"known to exist before {most}" if time > most else f"known not to exist at {least}"
+        message = f"entry {item.seq} at {time}, {when}"
         raise Fault(TimeOutside(f"{message} (skew of {case.trust.skew_s} s allowed for)"), chain.place(number))
 
 

@@ -15,6 +15,7 @@ from custody.statement import Statement
 
 _GRID: Final = ("part_size", "parts", "size")
 _DIGESTS: Final = ("sha256", "blake3")
+_WHOLE: Final = (*_DIGESTS, "size")
 _WITH_DIGESTS: Final = frozenset({"upload.completed", "fixity.checked", "package.sealed", "receipt.signed"})
 _BLOCKED: Final = frozenset({"package.withdrawn", "package.restricted", "package.recalled", "package.destroyed"})
 
@@ -52,9 +53,9 @@ def rules(case: Case) -> str:
     chain = _whole(case)
     registries = signing.replay(case).registries
     exchange = Exchange()
-    for number, (item, statement) in enumerate(zip(chain.entries, chains.said(case, chain), strict=True)):
-        line = chain.leaf(item.seq)
-        if line is None or (statement is None and item.statement_id is not None):
+    said = chains.said(case, chain)
+    for number, (item, statement, line) in enumerate(zip(chain.entries, said, chain.lines, strict=True)):
+        if line is None or (statement is None and "statement" in item.fields):
             raise NotChecked(f"entry {item.seq} lacks its leaf or statement")
         try:
             exchange.apply(item, statement, index=line.index, registries=registries)
@@ -122,8 +123,8 @@ def digests(case: Case) -> str:
         try:
             if event == "upload.completed":
                 uploads[item.subject["item"]] = item.noted
-            elif event == "fixity.checked" and item.subject["item"] in items:
-                _agree(items[item.subject["item"]], item.noted, (*_DIGESTS, "size"), "fixity check")
+            elif event == "fixity.checked":
+                _check_fixity(items.get(item.subject["item"]), item.noted)
             elif event == "package.sealed" and statement is not None:
                 _check_manifest(statement, uploads, partial=bool(chain.withheld) or not chain.whole)
                 items.update(_items(statement))
@@ -135,6 +136,12 @@ def digests(case: Case) -> str:
             raise Fault(error, chain.place(number)) from error
     _check_parts(case, items)
     return f"{len(items)} items, {receipts} receipts"
+
+
+def _check_fixity(item: dict[str, Any] | None, noted: dict[str, Any]) -> None:
+    """An item that no manifest named before has nothing to agree with."""
+    if item is not None:
+        _agree(item, noted, _WHOLE, "fixity check")
 
 
 def _check_manifest(statement: Statement, uploads: dict[str, dict[str, Any]], *, partial: bool) -> None:

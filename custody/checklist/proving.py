@@ -62,8 +62,7 @@ def _leaves(case: Case, size: int) -> dict[int, bytes]:
     count = 0
     for chain in case.chains.values():
         for line in chain.leaves:
-            data = leaf.entry_leaf(line.label, leaf.commitment(line.salt, line.hash))
-            found[line.index] = merkle.leaf_hash(data)
+            found[line.index] = leaf.entry_leaf_hash(line.label, line.salt, line.hash)
         count += len(chain.leaves)
     tails = [chain.tail for chain in case.chains.values() if chain.tail is not None]
     if tails:

@@ -149,7 +149,7 @@ def _replay(case: Case) -> Replay:
 
 def _replay_entry(case: Case, found: Replay, registry: Registry, chain: Chain, number: int) -> None:
     item = chain.entries[number]
-    statement, line = chains.said(case, chain)[number], chain.leaf(item.seq)
+    statement, line = chains.said(case, chain)[number], chain.lines[number]
     if statement is None or line is None:
         return
     keys = registry.apply(item, statement, index=line.index, verify=False)
@@ -157,7 +157,7 @@ def _replay_entry(case: Case, found: Replay, registry: Registry, chain: Chain, n
 
 
 def _ask(found: Replay, chain: Chain, act: chains.Act) -> None:
-    statement, line = act.statement, chain.leaf(act.entry.seq)
+    statement, line = act.statement, chain.lines[act.number]
     if line is None:
         return
     registry = found.registries.get(statement.authority)

@@ -200,7 +200,7 @@ def _seen(case: Case) -> list[View]:
 def _check_seen_sizes(case: Case) -> None:
     for chain in case.chains.values():
         for act in chains.acts(case, chain):
-            line, seen = chain.leaf(act.entry.seq), act.statement.payload.get("seen")
+            line, seen = chain.lines[act.number], act.statement.payload.get("seen")
             if line is None or seen is None or seen["size"] <= line.index:
                 continue
             signed = f"was signed after seeing a tree of {seen['size']}"

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custody import leaf
+from custody import leaf, merkle
 from tests import reference
 
 BYTES32 = st.binary(min_size=32, max_size=32)
@@ -51,6 +51,9 @@ def test_leaves_are_made_of_32_bytes_only(length):
         lambda: leaf.first_label("o", short),
         lambda: leaf.entry_leaf(short, good),
         lambda: leaf.entry_leaf(good, short),
+        lambda: leaf.entry_leaf_hash(short, good, good),
+        lambda: leaf.entry_leaf_hash(good, short, good),
+        lambda: leaf.entry_leaf_hash(good, good, short),
         lambda: leaf.tail_leaf(short),
     ):
         with pytest.raises(leaf.LeafMalformed):
@@ -60,3 +63,9 @@ def test_leaves_are_made_of_32_bytes_only(length):
 def test_a_dummy_takes_64_bytes():
     with pytest.raises(leaf.LeafMalformed):
         leaf.dummy_leaf(bytes(63))
+
+
+def test_the_hash_of_an_entrys_leaf_is_that_of_its_data():
+    label, salt, entry_hash = bytes([1]) * 32, bytes([2]) * 32, bytes([3]) * 32
+    data = leaf.entry_leaf(label, leaf.commitment(salt, entry_hash))
+    assert leaf.entry_leaf_hash(label, salt, entry_hash) == merkle.leaf_hash(data)

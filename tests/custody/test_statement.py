@@ -40,7 +40,10 @@ def test_more_signatures_leave_the_id_and_change_the_envelope_hash():
 
 
 def test_the_pae_is_dsse():
-    assert statement.pae("http://example.com/HelloWorld", b"hello world") == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+    assert (
+        statement.pae("http://example.com/HelloWorld", b"hello world")
+        == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+    )
 
 
 def test_a_key_that_did_not_sign_is_missed():
@@ -115,3 +118,42 @@ def test_every_kind_needs_the_common_members(kind):
         payload = {name: value for name, value in SAID.payload.items() if name != member} | {"kind": kind}
         with pytest.raises(SchemaMismatch):
             KINDS[kind].check(payload)
+
+
+def looked_at(envelope, monkeypatch):
+    """What the thorough look says."""
+    with monkeypatch.context() as patched:
+        patched.setattr(statement, "_at_one_glance", lambda envelope: None)
+        return outcome(envelope)
+
+
+def outcome(envelope):
+    try:
+        return statement.parse(envelope)
+    except CustodyError as error:
+        return type(error)
+
+
+def test_a_glance_suffices_for_an_ordinary_act(monkeypatch):
+    assert statement._at_one_glance(SAID.envelope) == looked_at(SAID.envelope, monkeypatch) == SAID
+
+
+def test_a_glance_never_accepts_what_a_closer_look_refuses(monkeypatch):
+    @given(st.booleans(), st.data())
+    def check(inside, data):
+        forged = bytearray(SAID.body if inside else SAID.envelope)
+        for _ in range(data.draw(st.integers(1, 3))):
+            place = data.draw(st.integers(0, len(forged) - 1))
+            match data.draw(st.sampled_from(["flip", "drop", "digit"])):
+                case "flip":
+                    forged[place] ^= 1 << data.draw(st.integers(0, 7))
+                case "drop":
+                    del forged[place]
+                case _:
+                    forged[place] = data.draw(st.sampled_from(b'09afz"\\,:{}[]-. AQgw='))
+        envelope = bytes(forged)
+        if inside:
+            envelope = reseal(lambda outer: outer.update(payload=base64.b64encode(envelope).decode()))
+        assert outcome(envelope) == looked_at(envelope, monkeypatch)
+
+    check()
