@@ -1,0 +1,78 @@
+"""A service that lies: the real one behind a proxy that holds its certificate and changes answers."""
+
+import http.client
+import ssl
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+HOPS = {"connection", "transfer-encoding", "content-length", "date", "server", "keep-alive"}
+
+
+@dataclass
+class Answer:
+    """What the real service answered to a request, to be changed."""
+
+    method: str
+    path: str
+    status: int
+    headers: dict[str, str]
+    body: bytes = field(repr=False)
+
+
+class Liar:
+    """Listens where clients look for the service, and passes everything on to where it is.
+
+    `lie` is called with each answer and may change it; None for an honest proxy.
+    """
+
+    def __init__(self, port, upstream, certificates):
+        self.lie = None
+        self.told = 0
+        liar = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def pass_on(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                answer = liar.ask(upstream, self.command, self.path, dict(self.headers), body)
+                if liar.lie is not None and liar.lie(answer):
+                    liar.told += 1
+                self.send_response_only(answer.status)
+                for name, value in answer.headers.items():
+                    if name.lower() not in HOPS:
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer.body)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(answer.body)
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = do_DELETE = pass_on
+
+            def log_message(self, *_):
+                pass
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def ask(self, upstream, method, path, headers, body):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        line = http.client.HTTPSConnection("127.0.0.1", upstream, context=context, timeout=60)
+        try:
+            line.request(method, path, body or None, headers | {"Connection": "close"})
+            found = line.getresponse()
+            return Answer(method, path, found.status, dict(found.getheaders()), found.read())
+        finally:
+            line.close()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
