@@ -16,11 +16,15 @@ from app.api.answers import recorded
 from app.api.deps import CallerDep, Id, Once, RuntimeDep
 from app.api.models import Recorded, RecordOut
 from app.api.problems import Refused, documented
+from app.errors import Gone
 from app.services import downloads
 from app.services.downloads import Content, Read
 from app.services.runtime import Runtime
 
 router = APIRouter(prefix="/v1/downloads", tags=["downloads"])
+
+COUNTED: Final = 32 * 1024 * 1024
+"""Bytes after which a running answer is counted, and after which it notices that its handle has ended."""
 
 _RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,16})-([0-9]{1,16})?|-([0-9]{1,16}))\Z", re.ASCII)
 _OCTETS: Final = "application/octet-stream"
@@ -119,19 +123,28 @@ class _Counted(StreamingResponse):
         self._found, self._runtime = found, runtime
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send, then put on record how much it was."""
-        sent = 0
+        """Send, and put on record how much it was: on the way, and what is left at the end.
+
+        Raises:
+            Gone: The handle was closed or has lapsed meanwhile; the answer breaks off.
+        """
+        uncounted = 0
 
         async def counting(message: Message) -> None:
-            nonlocal sent
+            nonlocal uncounted
             await send(message)
-            sent += len(message.get("body", b""))
+            uncounted += len(message.get("body", b""))
+            if uncounted >= COUNTED:
+                now, uncounted = uncounted, 0
+                if not await run_in_threadpool(downloads.count, self._found.download, now, self._runtime):
+                    raise Gone("the download was closed or has expired")
 
         try:
             await super().__call__(scope, receive, counting)
         finally:
-            with CancelScope(shield=True):
-                await run_in_threadpool(downloads.count, self._found.download, sent, self._runtime)
+            if uncounted:
+                with CancelScope(shield=True):
+                    await run_in_threadpool(downloads.count, self._found.download, uncounted, self._runtime)
 
 
 async def _pieces(found: Content, span: Span, runtime: Runtime) -> AsyncIterator[bytes]:

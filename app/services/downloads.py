@@ -154,13 +154,17 @@ def chunks(found: Content, start: int, length: int, runtime: Runtime) -> Iterato
 
 
 @retried
-def count(download: str, sent: int, runtime: Runtime) -> None:
-    """Add to what went out through a handle, also after it was closed: the entry then says less, never more."""
-    if not sent:
-        return
+def count(download: str, sent: int, runtime: Runtime) -> bool:
+    """Add to what went out through a handle, also after it was closed; whether more may go out.
+
+    The entry download.closed says what was counted by then: at most what went out, less only by what was between two
+    counts.
+    """
     with runtime.unit_of_work() as uow:
-        uow.session.execute(update(Download).where(Download.id == download).values(bytes_out=Download.bytes_out + sent))
+        change = update(Download).where(Download.id == download).values(bytes_out=Download.bytes_out + sent)
+        closed = uow.session.scalar(change.returning(Download.closed))
         uow.commit()
+    return closed is False
 
 
 @retried

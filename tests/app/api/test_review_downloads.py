@@ -1,0 +1,58 @@
+"""A handle that ends while somebody reads by it: what went out is on record, and no more goes out."""
+
+import itertools
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from app.api import downloads
+from app.jobs import lapse
+from tests.app.party import MIB
+
+
+@pytest.fixture(scope="module")
+def sent(alice, court):
+    return alice.send(alice.open_exchange(court), court, size=24 * MIB)
+
+
+@pytest.fixture
+def reading(monkeypatch, bob, sent):
+    """A handle, and an answer that has begun to come and is not read on until the test says so."""
+    monkeypatch.setattr(downloads, "COUNTED", MIB // 2)
+    handle, item = bob.open_download(sent).json()["download"], sent.items[0]
+    path = f"/v1/downloads/{handle}/items/{item.id}"
+    with bob.service.http.stream("GET", path, headers=bob.headers) as answer:
+        pieces = answer.iter_raw(MIB)
+        for _ in range(8):
+            next(pieces)
+        yield handle, pieces
+
+
+def read_on(pieces):
+    return 8 * MIB + sum(map(len, itertools.islice(pieces, 99)))
+
+
+def closed(service, sent):
+    return [each.noted for each in service.entries(sent.matter.handle) if each.event == "download.closed"][-1]
+
+
+def test_nothing_goes_out_by_a_handle_that_was_closed(service, bob, sent, reading):
+    handle, pieces = reading
+    bob.request("POST", f"/v1/downloads/{handle}/close", 201)
+    with pytest.raises(httpx.RemoteProtocolError):
+        read_on(pieces)
+    assert closed(service, sent)["bytes"] >= 7 * MIB
+
+
+def test_a_long_answer_ends_with_the_hour_and_was_counted(service, sent, reading):
+    _, pieces = reading
+    service.now.ahead = timedelta(minutes=61)
+    try:
+        while lapse.run(service.runtime, lambda: False):
+            pass
+    finally:
+        service.now.ahead = timedelta(0)
+    with pytest.raises(httpx.RemoteProtocolError):
+        read_on(pieces)
+    assert (closed(service, sent)["outcome"], closed(service, sent)["bytes"] >= 7 * MIB) == ("lapsed", True)
