@@ -1,5 +1,6 @@
 """The record of an exchange, for its parties and auditors: page by page, or whole with everything that proves it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
@@ -17,6 +18,7 @@ from app.services.records import Lodged, await_record
 from app.services.runtime import Runtime
 
 MAX_PAGE: Final = 1000
+_CURSOR: Final = re.compile(r"([0-9]{1,15})-([0-9]{1,15})\Z", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ def export(command: On, runtime: Runtime) -> Export:
 def _span(cursor: str | None, length: int) -> tuple[int, int]:
     if cursor is None:
         return 0, length
-    start, dash, end = cursor.partition("-")
-    if not (dash and start.isascii() and start.isdecimal() and end.isascii() and end.isdecimal()) or len(cursor) > 40:
+    match = _CURSOR.match(cursor)
+    if match is None:
         raise BadRequest("the cursor is none of this log's, expected one from an answer")
-    return int(start), min(int(end), length)
+    start, end = map(int, match.groups())
+    return start, min(end, length)

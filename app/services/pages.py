@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from app.errors import BadRequest
 from custody.errors import CustodyError
-from custody.text import from_time, to_time
+from custody.text import from_hex, from_time, to_time
 
 
 def cursor(at: datetime, row_id: str) -> str:
@@ -36,6 +36,6 @@ def _read(place: str) -> tuple[datetime, str]:
     try:
         text = base64.urlsafe_b64decode(place + "=" * (-len(place) % 4)).decode("ascii")
         time, _, row_id = text.partition(" ")
-        return from_time(time), row_id
+        return from_time(time), from_hex(row_id, 16).hex()
     except (binascii.Error, ValueError, CustodyError) as error:
         raise BadRequest("the cursor is none of this list's, expected one from an answer") from error
