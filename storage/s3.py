@@ -25,6 +25,7 @@ from storage.interface import (
     ObjectInfo,
     PartDigest,
     StoreError,
+    StoreUnavailable,
     Superseded,
     Truncated,
     UploadInfo,
@@ -169,7 +170,9 @@ class S3Store:
             if not records:
                 self._check_open(token)
             etags = check_parts(token, parts, records)
-            held = self._publish(token, list(zip(etags, (p.sha256 for p in parts), strict=True)), size)
+            listed = list(zip(etags, (part.sha256 for part in parts), strict=True))
+            with self._bucket.alone(name):
+                held = self._publish(token, listed, size)
         self._bucket.clear(room)
         return _info(token.key, held)
 
@@ -298,7 +301,8 @@ class S3Store:
             if not isinstance(chunks, Sequence) and {r.name for r in self._records(token, part)} - known:
                 raise Superseded(f"part {part} was begun anew by another writer")
 
-        stream = Stream(chunks, size, hashed=sha256 is None or kind == "folded", watch=watch)
+        hashed = sha256 is None or kind == "folded"  # pieces were stored and read back; other bytes the store checks
+        stream = Stream(chunks, size, hashed=hashed, expected=sha256, watch=watch)
         try:
             found, etag = self._send(token, part, stream, size=size, sha256=sha256)
         except (DigestMismatch, Truncated, GridViolation):
@@ -330,9 +334,11 @@ class S3Store:
                     ContentLength=size,
                     **params,
                 )
-        except StoreError:
+        except StoreError as error:
             if stream.error is not None:
                 raise stream.error from None
+            if isinstance(error, DigestMismatch) and stream.carried(sha256, body):
+                raise StoreUnavailable(f"{what}: damaged on the way to the store") from error
             raise
         found = sha256 or stream.sha256
         if answer.get("ChecksumSHA256") != spelt(found):

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
-from storage.interface import LockShortened, NotFound, StoreUnavailable
+from storage.interface import DigestMismatch, LockShortened, NotFound, StoreUnavailable
 from storage.s3_client import Forbidden, StoreLied, composite, spelt, translated
 
 CHUNK = 1024 * 1024
@@ -21,10 +21,9 @@ PART_SIZE = "part-size"
 """Name of the metadata that says how a body was cut."""
 
 _ATTEMPTS = 3
-_BATCH = 1000
+_PAGE = 1000
 _SECOND = timedelta(seconds=1)
-_RETAINING = [threading.Lock() for _ in range(64)]
-"""By key: some stores look at the old lock and set the new one in two steps, so one thread at a time lengthens."""
+_ALONE = [threading.Lock() for _ in range(64)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,15 @@ class Bucket:
             answer: dict[str, Any] = getattr(self.client, operation)(Bucket=self.name, **params)
         return answer
 
+    @staticmethod
+    def alone(key: str) -> threading.Lock:
+        """Keeps other threads from a key, and from some others, while it is held.
+
+        Some stores (SeaweedFS) look whether a name is free, or how long a lock is, and complete an upload or set the
+        lock in a second step. Two processes are kept apart by the database.
+        """
+        return _ALONE[hash(key) % len(_ALONE)]
+
     def head(self, key: str, version: str = "") -> Head:
         """What the store says of an object.
 
@@ -104,7 +112,10 @@ class Bucket:
             StoreLied: The store says it kept something else.
         """
         checksum = spelt(hashlib.sha256(data).digest())
-        answer = self.call("put_object", key, Key=key, Body=data, ChecksumSHA256=checksum, IfNoneMatch="*")
+        try:
+            answer = self.call("put_object", key, Key=key, Body=data, ChecksumSHA256=checksum, IfNoneMatch="*")
+        except DigestMismatch as error:
+            raise StoreUnavailable(f"{key}: damaged on the way to the store") from error
         if answer.get("ChecksumSHA256") != checksum:
             raise StoreLied(f"{key}: sent SHA-256 {checksum}, the store says {answer.get('ChecksumSHA256')}")
         return str(answer.get("VersionId", ""))
@@ -168,7 +179,7 @@ class Bucket:
             LockShortened: It is locked for longer.
             StoreLied: The store agreed, and the lock is another.
         """
-        with _RETAINING[hash(key) % len(_RETAINING)]:
+        with self.alone(key):
             self._retain(key, self.head(key, version), until)
 
     def _retain(self, key: str, head: Head, until: datetime) -> None:
@@ -200,7 +211,7 @@ class Bucket:
         marker = ""
         while True:
             more = {"ContinuationToken": marker} if marker else {}
-            answer = self.call("list_objects_v2", prefix, Prefix=prefix, **more)
+            answer = self.call("list_objects_v2", prefix, Prefix=prefix, MaxKeys=_PAGE, **more)
             for each in answer.get("Contents", ()):
                 yield Listed(each["Key"], each["LastModified"])
             marker = answer.get("NextContinuationToken", "") if answer.get("IsTruncated") else ""
@@ -208,26 +219,29 @@ class Bucket:
                 return
 
     def uploads(self, prefix: str) -> Iterator[tuple[str, str, datetime]]:
-        """Key, id and beginning of each multipart upload that the store has open."""
+        """Key, id and beginning of each multipart upload that the store has open.
+
+        A store that does not say where its next page begins (SeaweedFS) gives the first only, of 1,000 or more.
+        """
         marker: dict[str, str] = {}
         while True:
             answer = self.call("list_multipart_uploads", prefix, Prefix=prefix, **marker)
             for each in answer.get("Uploads", ()):
                 yield each["Key"], each["UploadId"], each["Initiated"]
-            if not answer.get("IsTruncated"):
+            if not answer.get("IsTruncated") or not answer.get("NextKeyMarker"):
                 return
             marker = {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer["NextUploadIdMarker"]}
 
     def clear(self, prefix: str) -> None:
         """Remove every version, and every marker, of every name that begins so."""
         while True:
-            answer = self.call("list_object_versions", prefix, Prefix=prefix, MaxKeys=_BATCH)
+            answer = self.call("list_object_versions", prefix, Prefix=prefix, MaxKeys=_PAGE)
             found = [*answer.get("Versions", ()), *answer.get("DeleteMarkers", ())]
             if not found:
                 return
             names = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
-            for first in range(0, len(names), _BATCH):
-                batch = {"Objects": names[first : first + _BATCH], "Quiet": True}
+            for first in range(0, len(names), _PAGE):
+                batch = {"Objects": names[first : first + _PAGE], "Quiet": True}
                 done = self.call("delete_objects", prefix, Delete=batch)
                 if done.get("Errors"):
                     told = done["Errors"][0]

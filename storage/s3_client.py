@@ -141,16 +141,19 @@ class Stream:
     What goes wrong with the chunks is kept in `error`, since boto3 wraps whatever a body raises.
     """
 
-    def __init__(self, chunks: Iterable[bytes], size: int, *, hashed: bool, watch: Callable[[], None]) -> None:
+    def __init__(
+        self, chunks: Iterable[bytes], size: int, *, hashed: bool, expected: bytes | None, watch: Callable[[], None]
+    ) -> None:
         """Begin to read.
 
         Args:
             chunks: Of any sizes.
             size: Bytes that there must be.
             hashed: Whether to take the digest on the way.
+            expected: What it must be, if it is taken.
             watch: Called before the last bytes leave; what it raises stops them.
         """
-        self._chunks, self._size, self._watch = iter(chunks), size, watch
+        self._chunks, self._size, self._expected, self._watch = iter(chunks), size, expected, watch
         self._rest = memoryview(b"")
         self._taken = 0
         self._digest = hashlib.sha256() if hashed else None
@@ -160,6 +163,11 @@ class Stream:
     def sha256(self) -> bytes:
         """Of all that was read so far."""
         return self._digest.digest() if self._digest else b""
+
+    def carried(self, sha256: bytes | None, body: object) -> bool:
+        """Whether what left here is known to have this digest, so that another one arose on the way."""
+        found = hashlib.sha256(body).digest() if isinstance(body, bytes) else self.sha256
+        return found != b"" and found == (sha256 or found)
 
     def read(self, amount: int = -1) -> bytes:
         """The next bytes; b"" at the end."""
@@ -192,4 +200,6 @@ class Stream:
         """See that no more chunks come, before the last one leaves."""
         if any(self._chunks):
             raise GridViolation(f"the part has more bytes than the {self._size} announced")
+        if self._digest and self._expected not in {None, self.sha256}:
+            raise DigestMismatch(f"the part has another SHA-256 than expected: {self.sha256.hex()}")
         self._watch()

@@ -38,6 +38,8 @@ class Fault:
     """Answers instead of the store; None closes the line."""
     after: Callable[[Answer], Answer | None] | None = None
     """Changes the store's answer; None closes the line instead."""
+    asked: Callable[[bytes], bytes] | None = None
+    """Changes the body on its way to the store."""
     times: int = 1_000_000
     met: int = field(default=0)
 
@@ -55,9 +57,9 @@ class Liar:
         self.server.daemon_threads = True
         self.endpoint = f"http://{HOST}:{self.server.server_port}"
 
-    def inject(self, takes, *, before=None, after=None, times=1_000_000):
+    def inject(self, takes, **lie):
         """From now on, this goes wrong."""
-        self.faults.append(Fault(takes, before, after, times))
+        self.faults.append(Fault(takes, **lie))
         return self.faults[-1]
 
     def heal(self):
@@ -85,6 +87,8 @@ class Liar:
             def handle_one(self):
                 fault = liar.fault(self.command, self.path)
                 body = self.taken()
+                if fault and fault.asked:
+                    body = fault.asked(body)
                 answer = fault.before() if fault and fault.before else self.ask(body)
                 if fault and fault.after:
                     answer = fault.after(answer)
@@ -132,6 +136,11 @@ class Liar:
                     self.close_connection = True
 
             do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_one  # noqa: N815 - names that the server looks up
+
+            def handle_expect_100(self):
+                done = super().handle_expect_100()
+                self.wfile.flush()
+                return done
 
             def log_message(self, *_: Any):
                 pass
@@ -250,11 +259,16 @@ def shortened(answer):
     return Answer(answer.status, answer.headers, answer.body[: len(answer.body) // 2])
 
 
+def with_a_bit_flipped(body):
+    """One bit in the middle is another."""
+    changed = bytearray(body)
+    changed[len(changed) // 2] ^= 1
+    return bytes(changed)
+
+
 def flipped(answer):
     """One bit of the body is another."""
-    body = bytearray(answer.body)
-    body[len(body) // 2] ^= 1
-    return Answer(answer.status, answer.headers, bytes(body))
+    return Answer(answer.status, answer.headers, with_a_bit_flipped(answer.body))
 
 
 def telling(**headers):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from storage.interface import NotFound, StoreFull, StoreUnavailable, UploadNotFound
+from storage.interface import DigestMismatch, NotFound, StoreFull, StoreUnavailable, UploadNotFound
 from storage.s3 import S3Store
 from storage.s3_address import S3Address
 from storage.s3_client import Limits, StoreLied
@@ -30,10 +30,10 @@ def honest(s3_store):
     return s3_store
 
 
-def through(line, honest, limits=QUICK):
+def through(line, honest, limits=QUICK, **more):
     """The same store by way of the proxy."""
     address = S3Address(honest.address.bucket, honest.address.prefix, line.endpoint)
-    return S3Store(address, limits=limits, session=honest.session)
+    return S3Store(address, limits=limits, session=honest.session, **more)
 
 
 def uploaded(store, parts=PARTS):
@@ -117,6 +117,30 @@ def test_a_full_store_says_so(line, honest, what):
     with pytest.raises(StoreFull):  # noqa: PT012 - one of the two calls
         store.put_piece(upload, 2, 0, b"ta")
         store.put_part(upload, 2, [b"tail"], size=4, sha256=None)
+
+
+@pytest.mark.parametrize("above", [0, 32 * MIB])
+@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize("what", [liar.object_put, liar.piece_put, liar.part_put])
+def test_bytes_damaged_on_the_way_are_never_kept_and_nobody_is_blamed(line, honest, what, checked, above):
+    store = through(line, honest, stream_above=above)
+    upload = store.begin(KEY, part_size=5 * MIB)
+    digest = sha256(b"tail") if checked else None
+
+    def everything_once():
+        store.put(BLOB, b"header", sha256=sha256(b"header"))
+        store.put_piece(upload, 1, 0, b"ta")
+        store.put_part(upload, 2, iter([b"ta", b"il"]), size=4, sha256=digest)
+
+    line.inject(what, asked=liar.with_a_bit_flipped)
+    # a checked stream is hashed by the store alone, so that nobody can tell who is to blame
+    expected = DigestMismatch if what is liar.part_put and checked and not above else StoreUnavailable
+    with pytest.raises(expected):
+        everything_once()
+    line.heal()
+    everything_once()
+    assert everything(honest, BLOB) == b"header"
+    assert b"".join(honest.read_pieces(upload, 1, 2)) == b"ta"
 
 
 # ---- answers that are lost
