@@ -124,6 +124,7 @@ BY_CODE = {
     "storage:store-error": "see the more particular errors below",
     "storage:store-full": "make room: nothing was kept of the write that failed",
     "storage:store-unavailable": "see to the disk or the store's service; readiness turns red until it answers",
+    "storage:store-lied": "look at the store and at what lies between before anything else; nothing was recorded on its word",
     "storage:object-not-found": "if an entry speaks of it, restore it from a backup; fixity will say so as well",
     "storage:upload-not-found": "nothing: it was aborted, completed, or never begun",
     "storage:already-exists": "nothing is overwritten: find out who wrote other bytes under this name",
