@@ -131,8 +131,9 @@ def seal(command: On, runtime: Runtime) -> Lodged:
         StatementRefused: Its numbers, recipients or keys do not hold.
         StateConflict: The package is sealed or withdrawn.
     """
-    with runtime.reading() as session:
-        found = access.package(session, command.package, command.caller, "package.see")
+    with runtime.acting() as uow:
+        session = uow.session
+        found = access.package(session, command.package, command.caller, "package.seal")
         bodies = list(session.scalars(select(Item).where(Item.package_id == found.row.id)))
         waiting = found.row.state is PackageState.DECLARED
     if waiting:
