@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -71,6 +72,9 @@ class Connection:
         now: The clock.
         sleep: Waits between tries.
         transport: Stands in for the network in tests.
+
+    Raises:
+        UsageProblem: The URL is not https.
     """
 
     def __init__(
@@ -84,6 +88,10 @@ class Connection:
         sleep: Callable[[float], None] = time.sleep,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
+        if urlsplit(server).scheme != "https":
+            raise errors.UsageProblem(
+                f"the service's address is {server[:80]!r}, expected one that begins with https://"
+            )
         self._principal, self._login_key = principal, login_key
         self._now, self._sleep = now, sleep
         self._token, self._token_ends = "", 0.0
@@ -115,6 +123,8 @@ class Connection:
             found = self.get_json("/v1/service", authenticated=False)
             if not all(isinstance(found.get(name), str) for name in ("origin", "token_endpoint", "issuer")):
                 raise AnswerMalformed("what the service says of itself lacks origin, token_endpoint or issuer")
+            if urlsplit(found["token_endpoint"]).scheme != "https":
+                raise AnswerMalformed("the service wants tokens to be asked for over another line than https")
             self._service = found
         return self._service
 
