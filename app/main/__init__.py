@@ -1,0 +1,84 @@
+"""The composition root and the operator's commands.
+
+Everything is put together here: settings, state, database, store, log, application, server. Exit codes: 0; 1 our own
+mistake; 2 usage or settings; 5 something does not answer now; 7 refused; 20 what is kept does not add up.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from app.errors import Refusal
+from app.main import commands
+from app.main.assembly import Service, assemble, create_app, open_store
+from app.main.options import REFUSED, TEMPORARY, USAGE, fail
+from app.services.runtime import VERSION
+from app.settings import SettingsError
+from custody.errors import CustodyError
+from storage.interface import StoreError
+
+__all__ = ["Service", "assemble", "cli", "create_app", "open_store"]
+
+_TEMPORARY: Final = frozenset({"database-down", "overloaded", "not-yet-published", "store-down", "store-full"})
+
+
+def cli(arguments: Sequence[str] | None = None) -> None:
+    """Run a command of the operator and end the process with its code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code = options.command(options)
+    except SettingsError as error:
+        code = fail(str(error), "see docs/operations/settings.md, or run rogatory-server check-config", USAGE)
+    except Refusal as error:
+        code = fail(str(error), error.hint, TEMPORARY if error.code in _TEMPORARY else REFUSED)
+    except StoreError as error:
+        code = fail(f"the store: {error}", "", TEMPORARY)
+    except (CustodyError, OSError) as error:
+        code = fail(str(error), "", USAGE)
+    sys.exit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rogatory-server",
+        description="The Rogatory service: authorities exchange sealed evidence, and everybody can check the record.",
+        epilog="Settings are environment variables ROGATORY_*: docs/operations/settings.md. "
+        "Exit codes: 0, 2 usage or settings, 5 does not answer now, 7 refused.",
+    )
+    parser.add_argument("--version", action="version", version=f"rogatory-server {VERSION}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--state", type=Path, metavar="DIR", help="state directory (default: ROGATORY_STATE, or ./var)")
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, function, text in (
+        ("init", commands.init, "make the state: keys, certificate, database, store; repeatable"),
+        ("migrate", commands.migrate, "bring the database to the schema of this version"),
+        (
+            "check-config",
+            commands.check_config,
+            "try settings, database, store, keys and certificate, and say what is wrong",
+        ),
+    ):
+        each = verbs.add_parser(name, parents=[common], help=text, description=text)
+        each.set_defaults(command=function)
+    _add_serve(verbs.add_parser("serve", parents=[common], help="run the service over HTTPS; makes a missing state"))
+    _add_enrol(verbs.add_parser("enrol", parents=[common], help="admit an authority after comparing its fingerprint"))
+    return parser
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, help="port to listen on; 0 takes a free one (default: ROGATORY_PORT)")
+    parser.add_argument("--ready-file", type=Path, metavar="PATH", help="written, as JSON, once connections are taken")
+    parser.add_argument(
+        "--behind-proxy", action="store_true", help="speak plain HTTP to a proxy of yours that speaks TLS"
+    )
+    parser.set_defaults(command=commands.serve)
+
+
+def _add_enrol(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="enrolment file that the authority made")
+    parser.add_argument(
+        "--fingerprint", metavar="HEX", help="what the authority told you of its key, by another way than the file came"
+    )
+    parser.set_defaults(command=commands.enrol)

@@ -1,0 +1,5 @@
+"""`python -m app.main` is `rogatory-server`."""
+
+from app.main import cli
+
+cli()

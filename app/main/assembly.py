@@ -1,0 +1,88 @@
+"""The service, put together: settings, state, database, store, log, background work."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from app.api import application
+from app.db import migrate
+from app.db.engine import connect
+from app.jobs.caretaker import Caretaker
+from app.jobs.sequencer import Sequencer
+from app.services import enrolment, state
+from app.services.runtime import Runtime
+from app.settings import Settings
+from storage.interface import Store
+from storage.local import LocalStore
+from storage.s3 import S3Store
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that is put together and not running yet."""
+
+    runtime: Runtime
+    sequencer: Sequencer
+    caretaker: Caretaker
+    state: state.State
+
+    @asynccontextmanager
+    async def background(self) -> AsyncIterator[None]:
+        """The log is kept and the house is kept for as long as this is entered."""
+        self.sequencer.start()
+        self.caretaker.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self.caretaker.stop)
+            await asyncio.to_thread(self.sequencer.stop)
+
+
+def now() -> datetime:
+    """The clock of the service."""
+    return datetime.now(UTC)
+
+
+def create_app(runtime: Runtime) -> FastAPI:
+    """The application over a runtime, with nothing beside it."""
+    return application.build(runtime)
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that the settings name, of the kind that they name.
+
+    Raises:
+        StoreError: It cannot be opened.
+    """
+    return LocalStore(settings.store) if isinstance(settings.store, Path) else S3Store(settings.store)
+
+
+def assemble(settings: Settings, clock: Callable[[], datetime] = now) -> Service:
+    """Make what is missing of the state, and put the service together.
+
+    Raises:
+        Refusal, CustodyError, StoreError: The state cannot be used.
+    """
+    kept = state.prepare(settings, clock())
+    engine = connect(settings.database)
+    migrate.upgrade(engine)
+    store = open_store(settings)
+    sequencer = Sequencer(engine, kept.origin, kept.signers, clock)
+    runtime = Runtime(
+        settings=settings,
+        origin=kept.origin,
+        engine=engine,
+        store=store,
+        token_keys=kept.token_keys,
+        log_keys=tuple(signer.verifier for signer in kept.signers),
+        wake=sequencer.wake,
+        now=clock,
+        log_failure=lambda: sequencer.failure,
+    )
+    enrolment.begin(runtime, clock())
+    return Service(runtime, sequencer, Caretaker(runtime), kept)

@@ -1,0 +1,115 @@
+"""The server process: uvicorn as this service runs it."""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import ssl
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from app.api import application
+from app.api.protocol import GuardedProtocol
+from app.main.assembly import Service, now
+from app.main.options import settings_of
+from app.services import state
+from app.settings import Settings, Tls
+from custody.errors import CustodyError
+
+_GRACE: Final = 10
+_KEEP_ALIVE: Final = 30
+_RENEWAL: Final = 3600
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which says when it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, ready_file: Path | None) -> None:
+        super().__init__(config)
+        self._service, self._ready_file = service, ready_file
+        self._renewing: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as uvicorn calls it
+        """End in order, and with code 0: uvicorn would raise the signal once more at the end."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, then say so."""
+        await super().startup(sockets)
+        if self.config.ssl is not None:
+            self._renewing = asyncio.create_task(self._renew(self.config.ssl))
+        if self._ready_file is not None and self.started:
+            await asyncio.to_thread(self._write_ready, self._ready_file)
+
+    async def _renew(self, context: ssl.SSLContext) -> None:
+        """Take up a renewed certificate, ours or one that was put in its files, without a restart."""
+        settings = self._service.runtime.settings
+        while True:
+            await asyncio.sleep(_RENEWAL)
+            try:
+                tls = await asyncio.to_thread(state.certificate, settings, now())
+                if tls is not None:
+                    context.load_cert_chain(tls.server_cert, tls.server_key)
+            except (CustodyError, OSError):
+                logging.getLogger("rogatory.certificate").exception("the certificate was not renewed")
+
+    def _write_ready(self, target: Path) -> None:
+        service = self._service
+        tls = service.state.tls
+        facts = {
+            "url": service.runtime.settings.public_url,
+            "origin": service.state.origin,
+            "log_keys": [str(key) for key in service.runtime.log_keys],
+            "pid": os.getpid(),
+        } | ({"ca": str(tls.ca_cert)} if tls else {})
+        scratch = target.with_name(f".{target.name}.{os.getpid()}")
+        scratch.write_text(json.dumps(facts) + "\n", encoding="ascii")
+        scratch.replace(target)
+
+
+def configured(service: Service, settings: Settings) -> uvicorn.Config:
+    """How uvicorn is to run the service."""
+    tls = service.state.tls
+    behind = settings.tls is Tls.BEHIND_PROXY
+    return uvicorn.Config(
+        application.build(service.runtime, service.background),
+        http=GuardedProtocol,
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=behind,
+        forwarded_allow_ips="127.0.0.1" if behind else "",
+        ssl_certfile=tls.server_cert if tls else None,
+        ssl_keyfile=tls.server_key if tls else None,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_GRACE,
+        backlog=1024,
+    )
+
+
+def listen(options: argparse.Namespace) -> tuple[socket.socket, Settings]:
+    """A bound socket, and the settings with its port; first the socket, so that a taken port is found at once."""
+    settings = settings_of(options, port=options.port or None)
+    port = settings.port if options.port != 0 else 0
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(f"cannot listen on {settings.host}:{port}: {error.strerror}") from error
+    listener.set_inheritable(True)
+    return listener, settings_of(options, port=listener.getsockname()[1])
