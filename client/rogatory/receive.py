@@ -180,6 +180,8 @@ class Receiver:
         if offer.release is None:
             raise NotForUs(f"package {offer.package} is not sealed to any key at hand")
         run = _Run(offer, self._prepare(target, offer))
+        if _is_checked(run.work):
+            return _publish(run.work, target, keep_sealed=keep_sealed)
         self._accept(offer, accept=accept_conditions)
         self._check_room(run)
         try:
@@ -191,7 +193,8 @@ class Receiver:
         except (Tampered, CustodyError):
             self._report(run, complete=False).save(run.work / REPORT)
             raise
-        return self._publish(run, target, keep_sealed=keep_sealed)
+        self._settle(run)
+        return _publish(run.work, target, keep_sealed=keep_sealed)
 
     # ------------------------------------------------------------ before
 
@@ -200,12 +203,12 @@ class Receiver:
         marker = work / "package"
         if target.exists():
             others = [path.name for path in target.iterdir() if path.name != PARTIAL]
-            if others:
+            if marker.exists() and marker.read_text() != offer.package:
+                raise TargetTaken(f"{target} holds an unfinished receive of package {marker.read_text()[:8]}")
+            if others and not _is_checked(work):
                 raise TargetTaken(
                     f"{target} is not empty: {', '.join(sorted(others)[:3])}", hint="name a new directory"
                 )
-            if marker.exists() and marker.read_text() != offer.package:
-                raise TargetTaken(f"{target} holds an unfinished receive of package {marker.read_text()[:8]}")
         for directory in (target, work, work / "sealed"):
             private_files.make_directory(directory)
         if not marker.exists():
@@ -344,28 +347,15 @@ class Receiver:
 
     # ------------------------------------------------------------ after
 
-    def _publish(self, run: _Run, target: Path, *, keep_sealed: bool) -> Received:
+    def _settle(self, run: _Run) -> None:
+        """All is checked: make it durable, and only then say so, so that a later run may publish it unseen."""
         work = run.work
         sums = sorted(run.delivered.sums)
         (work / "SHA256SUMS").write_bytes(b"".join(sums_line(digest, name) for name, digest in sums))
         (work / "manifest.json").write_bytes(run.offer.manifest.envelope)
-        received = self._report(run, complete=True)
-        received.save(work / REPORT)
         if hasattr(os, "sync"):
             os.sync()
-        names = [
-            "evidence",
-            "SHA256SUMS",
-            "inventory.jsonl",
-            "manifest.json",
-            *(["sealed"] if keep_sealed else []),
-            REPORT,
-        ]
-        for name in names:
-            (work / name).rename(target / name)
-        private_files.sync_directory(target)
-        shutil.rmtree(work)
-        return received
+        self._report(run, complete=True).save(work / REPORT)
 
     def _report(self, run: _Run, *, complete: bool) -> Received:
         offer, delivered = run.offer, run.delivered
@@ -380,6 +370,23 @@ class Receiver:
             skipped=tuple(delivered.skipped),
             complete=complete,
         )
+
+
+def _is_checked(work: Path) -> bool:
+    """Whether a receive was checked to its end, and what is missing is its publication."""
+    return (work / REPORT).exists() and Received.load(work).complete
+
+
+def _publish(work: Path, target: Path, *, keep_sealed: bool) -> Received:
+    """Give what was checked its names, the report's last; goes on where a crash stopped it."""
+    received = Received.load(work)
+    sealed = ["sealed"] if keep_sealed else []
+    for name in ("evidence", "SHA256SUMS", "inventory.jsonl", "manifest.json", *sealed, REPORT):
+        if (work / name).exists():
+            (work / name).rename(target / name)
+    private_files.sync_directory(target)
+    shutil.rmtree(work)
+    return received
 
 
 def _item(offer: Offer, item: str, digests: Digests, *, plaintext: bool) -> ReceivedItem:
