@@ -50,11 +50,12 @@ class Forger:
         self.slots.insert(place, Slot(self.handle))
         return self._rechain(self.handle, [*chain[: seq + 1], *chain[seq:]])
 
-    def swap(self, first, second):
+    def swap(self, first, second, *, handle=None):
         """Exchange the places of two entries."""
-        chain = list(self.chains[self.handle])
+        handle = handle or self.handle
+        chain = list(self.chains[handle])
         chain[first], chain[second] = chain[second], chain[first]
-        return self._rechain(self.handle, chain)
+        return self._rechain(handle, chain)
 
     def _rechain(self, handle, rows):
         made, prev = [], entries.ZERO
