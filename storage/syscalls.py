@@ -16,7 +16,7 @@ from storage.interface import StoreError, StoreFull, StoreUnavailable, Truncated
 CHUNK = 1024 * 1024
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,7 +33,7 @@ class Syscalls:
         """Make one call that has no good reason to fail.
 
         Raises:
-            StoreFull: No space, or the quota is used up.
+            StoreFull: No space, the quota is used up, or a file may not grow further.
             StoreUnavailable: Whatever else the kernel says.
         """
         try:

@@ -53,8 +53,9 @@ def _meaning(error: BaseException, terminal: Terminal) -> tuple[str, str, str | 
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", "interrupted", terminal.resumable or "nothing was left half done", INTERRUPTED
     if isinstance(error, OSError):
-        return _system(error)
-    return _known(error)
+        return _system(error, terminal.resumable)
+    code, message, hint, exit_code = _known(error)
+    return code, message, hint or (terminal.resumable if exit_code == TEMPORARY else None), exit_code
 
 
 def _known(error: BaseException) -> tuple[str, str, str | None, int]:
@@ -69,7 +70,7 @@ def _known(error: BaseException) -> tuple[str, str, str | None, int]:
     return "internal", f"{type(error).__name__}: {error}", hint, INTERNAL
 
 
-def _system(error: OSError) -> tuple[str, str, str | None, int]:
+def _system(error: OSError, resumable: str | None) -> tuple[str, str, str | None, int]:
     where = f"{error.filename}: " if error.filename else ""
     message = f"{where}{error.strerror or error}"
     match error:
@@ -82,8 +83,8 @@ def _system(error: OSError) -> tuple[str, str, str | None, int]:
         case IsADirectoryError() | NotADirectoryError():
             return "usage", message, None, 2
     if error.errno in _FULL:
-        return "disk-full", message, "make room, then run the same command again: it continues", TEMPORARY
-    return "system", message, None, TEMPORARY
+        return "disk-full", message, f"make room; {resumable or 'then run the same command again'}", TEMPORARY
+    return "system", message, resumable, TEMPORARY
 
 
 def _silence_stdout() -> None:
