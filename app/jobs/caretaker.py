@@ -1,13 +1,17 @@
-"""The thread that does what time demands: ends what has lapsed, reads sealed bodies back."""
+"""The thread that does what time demands: ends what has lapsed, reads sealed bodies back, clears away remains."""
 
 import logging
 from threading import Event, Thread
+from time import monotonic
 from typing import Final
 
-from app.jobs import fixity, lapse
+from app.jobs import fixity, lapse, orphans
 from app.services.runtime import Runtime
 
 _PAUSE: Final = 2.0
+_RARELY: Final = 3600.0
+"""Seconds between looks through the whole store for remains."""
+
 _log = logging.getLogger("rogatory.caretaker")
 
 
@@ -33,8 +37,13 @@ class Caretaker:
             self._thread = None
 
     def _run(self) -> None:
+        looked = -_RARELY
         while not self._stopping.is_set():
-            for job in (lapse.run, fixity.run):
+            jobs = [lapse.run, fixity.run]
+            if monotonic() - looked >= _RARELY:
+                looked = monotonic()
+                jobs.append(orphans.run)
+            for job in jobs:
                 try:
                     job(self._runtime, self._stopping.is_set)
                 except Exception:  # noqa: BLE001 - whatever it is, the house must be kept when it has passed
