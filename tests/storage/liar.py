@@ -124,7 +124,7 @@ class Liar:
             def give(self, answer):
                 bare = {"transfer-encoding", "connection", "content-length"}
                 told = {name.lower(): value for name, value in answer.headers.items()}
-                length = told["content-length"] if self.command == "HEAD" else len(answer.body)
+                length = told.get("content-length", 0) if self.command == "HEAD" else len(answer.body)
                 self.send_response_only(answer.status)
                 for name, value in answer.headers.items():
                     if name.lower() not in bare:
@@ -218,6 +218,11 @@ def full():
 def absent():
     """The object is gone."""
     return Answer(404, {"Content-Type": "application/xml"}, b"<Error><Code>NoSuchVersion</Code></Error>")
+
+
+def forbidden():
+    """It may not be done."""
+    return Answer(403, {"Content-Type": "application/xml"}, b"<Error><Code>AccessDenied</Code></Error>")
 
 
 def empty_success():

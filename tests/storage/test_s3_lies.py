@@ -6,7 +6,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from storage.interface import DigestMismatch, NotFound, StoreFull, StoreUnavailable, UploadNotFound
+from storage.interface import (
+    DigestMismatch,
+    GridViolation,
+    LockShortened,
+    NotFound,
+    StoreFull,
+    StoreUnavailable,
+    UploadIncomplete,
+    UploadNotFound,
+)
 from storage.s3 import S3Store
 from storage.s3_address import S3Address
 from storage.s3_client import Limits, StoreLied
@@ -334,3 +343,83 @@ def test_an_upload_that_the_store_forgot_is_not_found(line, honest):
     with pytest.raises(UploadNotFound):
         store.complete(upload, described(PARTS))
     assert list(honest.uploads()) == []
+
+
+def test_a_blob_that_is_told_to_be_another_after_it_was_put_is_found_out(line, honest):
+    line.inject(liar.object_head, after=liar.telling(content_length="7"))
+    with pytest.raises(StoreLied):
+        through(line, honest).put(BLOB, b"header", sha256=sha256(b"header"))
+
+
+def test_a_body_that_is_gone_when_it_was_completed_is_found_out(line, honest):
+    store = through(line, honest)
+    upload = uploaded(store)
+    line.inject(lambda method, path: method == "HEAD" and "versionId=" in path, before=liar.absent)
+    with pytest.raises(StoreLied):
+        store.complete(upload, described(PARTS))
+    line.heal()
+    assert store.complete(upload, described(PARTS)) == honest.stat(KEY)
+
+
+def test_a_completion_that_tells_of_other_parts_is_found_out(line, honest):
+    def of_three(answer):
+        return liar.Answer(
+            answer.status, answer.headers, answer.body.replace(b"-2</ChecksumSHA256>", b"-3</ChecksumSHA256>")
+        )
+
+    store = through(line, honest)
+    upload = uploaded(store)
+    line.inject(liar.completion, after=of_three)
+    with pytest.raises(StoreLied):
+        store.complete(upload, described(PARTS))
+
+
+def test_an_upload_that_the_store_dropped_by_itself_is_not_found(honest):
+    upload = uploaded(honest)
+    bucket, prefix = honest.address.bucket, honest.address.prefix
+    client = honest._bucket.client
+    (found,) = client.list_multipart_uploads(Bucket=bucket, Prefix=f"{prefix}/")["Uploads"]
+    client.abort_multipart_upload(Bucket=bucket, Key=found["Key"], UploadId=found["UploadId"])
+    with pytest.raises(UploadNotFound):
+        honest.complete(upload, described(PARTS))
+
+
+def test_another_range_after_a_broken_line_is_found_out(line, honest):
+    honest.complete(uploaded(honest), described(PARTS))
+    line.inject(liar.object_get, after=liar.cut, times=1)
+    line.inject(liar.object_get, after=liar.telling(content_range="bytes 0-9/10"))
+    with pytest.raises(StoreLied):
+        list(through(line, honest).read(KEY))
+
+
+def test_an_answer_without_a_date_is_no_answer(line, honest):
+    honest.put(BLOB, b"header", sha256=sha256(b"header"))
+    line.inject(liar.object_head, after=liar.telling(date=None))
+    with pytest.raises(StoreLied):
+        through(line, honest).stat(BLOB)
+
+
+def test_a_deletion_that_is_refused_without_a_lock_is_told_as_it_is(line, honest):
+    honest.put(BLOB, b"header", sha256=sha256(b"header"))
+    line.inject(lambda method, _path: method == "DELETE", before=liar.forbidden)
+    with pytest.raises(StoreUnavailable):
+        through(line, honest).delete(BLOB, now=datetime.now(UTC))
+    assert everything(honest, BLOB) == b"header"
+
+
+def test_a_lock_that_is_longer_than_was_told_is_not_shortened(line, honest):
+    honest.put(BLOB, b"header", sha256=sha256(b"header"))
+    until = datetime.now(UTC).replace(microsecond=0) + 2 * DAY
+    honest.lock(BLOB, until=until)
+    line.inject(liar.object_head, after=liar.telling(x_amz_object_lock_mode=None), times=1)
+    with pytest.raises(LockShortened):
+        through(line, honest).lock(BLOB, until=until - DAY)
+    assert honest.stat(BLOB).locked_until == until
+
+
+def test_a_part_with_a_chunk_too_many_never_counts(honest):
+    upload = honest.begin(KEY, part_size=5 * MIB)
+    with pytest.raises(GridViolation):
+        honest.put_part(upload, 1, iter([b"tail", b"", b"s"]), size=4, sha256=None)
+    with pytest.raises(UploadIncomplete):
+        honest.complete(upload, described([b"tail"]))
