@@ -81,19 +81,23 @@ class _Exchange:
         self._begun = time.monotonic()
         self._came = self._went = 0
         self._waited = 0.0
+        self._whole = False
         self.status = 0
         self._limit = None if scope["method"] in _BIG_BODIES else MAX_JSON
 
     async def receive(self) -> Message:
+        if self._whole or self.status:  # whoever waits now waits for the other side to go away
+            return await self._receive()
         begun = time.monotonic()
         try:
-            async with asyncio.timeout(PATIENCE if not self.status else None):
+            async with asyncio.timeout(PATIENCE):
                 message = await self._receive()
         except TimeoutError:
             return {"type": "http.disconnect"}
+        self._whole = not message.get("more_body", False)
         self._came += len(message.get("body", b""))
         self._waited += time.monotonic() - begun
-        if not self.status and self._waited > GRACE and self._came < self._waited * SLOWEST:
+        if self._waited > GRACE and self._came < self._waited * SLOWEST:
             return {"type": "http.disconnect"}
         if self._limit is not None and self._came > self._limit:
             raise HTTPException(413, f"a body beyond {self._limit} bytes")

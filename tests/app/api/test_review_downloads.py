@@ -1,12 +1,13 @@
 """A handle that ends while somebody reads by it: what went out is on record, and no more goes out."""
 
 import itertools
+import time
 from datetime import timedelta
 
 import httpx
 import pytest
 
-from app.api import downloads
+from app.api import downloads, edge
 from app.jobs import lapse
 from tests.app.party import MIB
 
@@ -56,3 +57,14 @@ def test_a_long_answer_ends_with_the_hour_and_was_counted(service, sent, reading
     with pytest.raises(httpx.RemoteProtocolError):
         read_on(pieces)
     assert (closed(service, sent)["outcome"], closed(service, sent)["bytes"] >= 7 * MIB) == ("lapsed", True)
+
+
+def test_an_answer_may_take_longer_than_a_request_may_be_silent(monkeypatch, bob, sent):
+    monkeypatch.setattr(edge, "PATIENCE", 0.05)
+    monkeypatch.setattr(edge, "GRACE", 0.05)
+    handle, item = bob.open_download(sent).json()["download"], sent.items[0]
+    with bob.service.http.stream("GET", f"/v1/downloads/{handle}/items/{item.id}", headers=bob.headers) as answer:
+        pieces = answer.iter_raw(MIB)
+        found = next(pieces)
+        time.sleep(0.3)
+        assert found + b"".join(pieces) == item.body
