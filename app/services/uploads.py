@@ -172,6 +172,8 @@ def terminate(upload: str, caller: Caller, at: datetime, runtime: Runtime) -> No
         if row.state is UploadState.COMPLETE:
             raise StateConflict("the upload is complete and on record, it cannot be taken back")
         _check_alive(row, at)
+        if row.offset == row.length:
+            raise StateConflict("the last byte has arrived, the upload is being completed", hint="ask where it stands")
         handle = _handle(uow.session, row)
         end(uow.session, runtime, row, chain=handle, reason="terminated", at=at)
         uow.commit()
