@@ -25,6 +25,12 @@ from custody.errors import FormatError
 MAX_FILES: Final = 100_000
 MAX_RATIO: Final = 200
 MAX_NAME: Final = 255
+MAX_TOTAL: Final = 2**32
+"""Bytes of all files together, in either container. A verifier holds about six times the chains it reads in memory."""
+MAX_INFLATION: Final = 8
+"""Deflated files may together be this many times the archive; entries and their hashes deflate to a quarter or so."""
+FREE_INFLATION: Final = 24 * 1024 * 1024
+"""… or this many bytes, whatever the archive's size: a small file must not take much memory to refuse."""
 _MAX_ZIP_FILES: Final = 65_534
 _MAX_ZIP: Final = 2**32 - 2
 _STORED, _DEFLATED = 0, 8
@@ -217,7 +223,7 @@ class ZipArchive:
         if end != _end(count, size, start) or start + size + _END.size != length or count > _MAX_ZIP_FILES:
             raise ArchiveMalformed("the last 22 bytes are no end of a ZIP that fills the file without comment or gap")
         directory = self._at(start, size)
-        place = expected = 0
+        place = expected = inflated = 0
         seen: set[str] = set()
         for _ in range(count):
             name, member, place = _central(directory, place)
@@ -228,6 +234,9 @@ class ZipArchive:
             if self._at(expected, len(header)) != header:
                 raise ArchiveMalformed(f"local header of {name!r} at {expected} differs from the central directory")
             expected += len(header) + member.packed
+            inflated += member.size if member.method == _DEFLATED else 0
+            if inflated > max(FREE_INFLATION, MAX_INFLATION * length):
+                raise ArchiveMalformed(f"{length} bytes of archive inflate to {inflated} or more")
             yield name, member
         if place != size or expected != start:
             raise ArchiveMalformed("the central directory does not fill its place, or files do not reach up to it")
@@ -269,6 +278,8 @@ class DirectoryArchive:
     def __init__(self, path: Path) -> None:
         self._root = path
         self._sizes = dict(self._scan("", 0))
+        if sum(self._sizes.values()) > MAX_TOTAL:
+            raise ArchiveMalformed(f"{sum(self._sizes.values())} bytes of files, expected at most {MAX_TOTAL}")
         self.names = sorted(self._sizes)
         self.damaged: set[str] = set()
 

@@ -100,6 +100,8 @@ def parse(data: bytes) -> tuple[int, list[bytes]]:
         BatchMalformed: Anything that `encode` does not write.
         DecimalMalformed: The size is not a canonical decimal number.
     """
+    if data.count(b"\n") > _LINES_BEFORE_HASHES + len(data) // _HASH_SIZE:
+        raise BatchMalformed("lines shorter than the base64 of 32 bytes")
     lines = data.split(b"\n")
     if len(lines) <= _LINES_BEFORE_HASHES or lines[0] != HEADER or lines.pop():
         raise BatchMalformed(f"not {HEADER.decode()} with a size and hashes in lines")

@@ -53,6 +53,8 @@ _LEAF_LINE = re.compile(
 )
 _LEAF_REST = len('{"hash":"","index":,"label":"","salt":"","seq":}') + 3 * 64 + 1
 """Characters of a leaf line, line feed included, besides its two integers."""
+_SHORTEST, _SHORT_LINES = 32, 16
+"""No file has more than a few lines as short as this; millions of empty ones would take much memory to refuse."""
 _CONSISTENCY = b"rogatory/consistency/v1"
 
 
@@ -147,10 +149,12 @@ def split_lines(data: bytes) -> list[bytes]:
     """The lines of a file, each without its line feed; the last must have one too.
 
     Raises:
-        LinesMalformed: It has none.
+        LinesMalformed: It has none, or many lines are shorter than any of the format.
     """
     if not data:
         return []
+    if data.count(b"\n") > _SHORT_LINES + len(data) // _SHORTEST:
+        raise LinesMalformed(f"{len(data)} bytes in lines of less than {_SHORTEST} on average", line=1)
     lines = data.split(b"\n")
     if lines.pop():
         raise LinesMalformed("no line feed at the end of the file", line=len(lines) + 1)

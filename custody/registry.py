@@ -363,7 +363,10 @@ class Registry:
         return needed + [record.verifier() for record in others if record.use != "encryption"]
 
     def _required(self, at: int) -> tuple[str, ...]:
-        return next(names for index, names in reversed(self._sign_with) if index < at)
+        names = next((names for index, names in reversed(self._sign_with) if index < at), None)
+        if names is None:
+            raise SignerNotEntitled(f"the registry of {self.authority} names nobody: it is empty")
+        return names
 
     def _live_signatures(self, statement: Statement, at: int) -> list[KeyRecord]:
         found = [self.key(key_id, at=at) for key_id, _ in statement.signatures]

@@ -155,8 +155,8 @@ def _trusting(case: Case, passed: set[str]) -> list[str]:
     if not case.trust.given:
         return ["nobody: there is no trust file, so the bundle was only compared with itself"]
     lines = [f"your trust file for the keys of the log {case.trust.origin}"]
-    pinned = sorted(case.registries.keys() & case.trust.authorities.keys())
-    if "signers" in passed:
+    if "signers" in passed and case.replay is not None:
+        pinned = sorted(case.replay.concerned)
         lines.append(f"your trust file for the founding keys of {', '.join(pinned)}")
     if "quorum" not in passed:
         lines.append("the service, that it showed everybody the same log (no quorum of witnesses vouches for it)")

@@ -52,6 +52,9 @@ class Replay:
         unentitled: First entry whose signer was not entitled.
         unsigned: First entry that lacks a signature by a key that had to sign.
         strangers: Authorities that signed and whose registry is not here.
+        concerned: Authorities that signed in the exchange or whose keys a manifest or grant there names, and without
+            an exchange every one that has a registry here. Only these must be pinned: an auditor who was named and
+            did nothing has said nothing that needs belief.
         needed: Signatures to check.
     """
 
@@ -60,6 +63,7 @@ class Replay:
     unentitled: Fault | None = None
     unsigned: Fault | None = None
     strangers: set[str] = field(default_factory=set)
+    concerned: set[str] = field(default_factory=set)
     needed: list[Needed] = field(default_factory=list)
 
 
@@ -96,15 +100,16 @@ def signers(case: Case) -> str:
                 f"registry of {name} is founded by {sorted(registry.founders)}, pinned is {sorted(pins)}"
             )
             raise Fault(error, case.registries[name].place(0))
-    if found.strangers:
-        raise NotChecked(f"no registry of {', '.join(sorted(found.strangers))} in the bundle")
-    unpinned = [name for name in found.registries if name not in case.trust.authorities]
+    absent = sorted(found.concerned - found.registries.keys())
+    if absent:
+        raise NotChecked(f"no registry of {', '.join(absent)} in the bundle")
+    unpinned = sorted(found.concerned - case.trust.authorities.keys())
     if unpinned:
         raise NotChecked(f"the trust file pins no key of {', '.join(unpinned)}")
     _need_whole(case)
     if found.broken:
         raise NotChecked(f"registries of {', '.join(found.broken)} broke")
-    return f"pinned: {', '.join(found.registries)}"
+    return f"pinned: {', '.join(sorted(found.concerned))}"
 
 
 def signatures(case: Case) -> str:
@@ -141,9 +146,14 @@ def _replay(case: Case) -> Replay:
             except CustodyError as error:
                 found.broken[authority] = Fault(error, chain.place(number))
                 break
-    if case.exchange is not None:
-        for act in chains.acts(case, case.exchange):
-            _ask(found, case.exchange, act)
+    if case.exchange is None:
+        found.concerned |= found.registries.keys()
+        return found
+    for act in chains.acts(case, case.exchange):
+        found.concerned.add(act.statement.authority)
+        if act.statement.kind in ("manifest", "grant"):
+            found.concerned |= {recipient["authority"] for recipient in act.statement.payload["recipients"]}
+        _ask(found, case.exchange, act)
     return found
 
 

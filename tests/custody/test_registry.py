@@ -9,7 +9,7 @@ from custody.ed25519 import SignatureInvalid
 from custody.entry import StatementMismatch
 from custody.errors import CustodyError, FormatError
 from custody.keys import KeyLocked, KeyMalformed, KeyRecord, SigningKey
-from custody.registry import RegistryRuleBroken, SignerNotEntitled
+from custody.registry import Registry, RegistryRuleBroken, SignerNotEntitled
 from custody.sealing import generate_identity
 from custody.statement import SignatureMissing
 from tests.custody.parties import Authority
@@ -173,3 +173,9 @@ def test_a_passphrase_guards_a_private_key_file():
         SigningKey.from_pem(b"-----BEGIN nothing")
     assert "secret" not in repr(key)
     assert secrets.token_hex(4) not in repr(key)
+
+
+def test_an_empty_registry_entitles_nobody():
+    said = Authority("police.nl").founding()
+    with pytest.raises(SignerNotEntitled):
+        Registry("police.nl").signers(said, event="authority.changed", at=5)

@@ -322,6 +322,34 @@ def test_an_authority_that_is_not_pinned_is_not_checked():
     assert (report["signers"].status, report.exit_code) == (Status.NOT_CHECKED, 22)
 
 
+def test_an_auditor_who_did_nothing_needs_no_pin():
+    w = World(seen=False)
+    w.enrol("audit.eu")
+    detail = {"parties": ["court.fr", "police.nl"], "auditors": ["audit.eu"]}
+    w.act(w.police, "exchange.opened", detail=detail)
+    w.sealed().received().exported()
+    assert "audit.eu" in w.registries
+    assert w.verify().verified
+
+
+def test_an_auditor_who_signed_needs_a_pin():
+    w = World(seen=False)
+    auditor = w.enrol("audit.eu")
+    w.act(w.police, "exchange.opened", detail={"parties": ["court.fr", "police.nl"], "auditors": ["audit.eu"]})
+    w.act(auditor, "log.exported", detail={"form": "export"})
+    assert end(w).verify()["signers"].status is Status.NOT_CHECKED
+
+
+def test_a_recipient_whose_registry_is_not_there_leaves_signers_unchecked():
+    w = World(seen=False).opened().sealed(conditions=False)
+    w.act(w.police, "log.exported", detail={"form": "bundle"})
+    end(w)
+    files = {name: data for name, data in w.bundle().items() if not name.startswith("registry/court.fr/")}
+    report = w.verify(packed(files))
+    assert report["signers"].status is Status.NOT_CHECKED
+    assert "court.fr" in report["signers"].detail
+
+
 def test_a_bundle_of_a_log_with_other_keys_is_not_verified():
     report = honest().verify(trust=World().trust())
     assert (report["log"].status, report.exit_code) == (Status.FAIL, 22)
