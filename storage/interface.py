@@ -110,12 +110,16 @@ class GridViolation(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One stored object: its size in bytes, and until when it cannot be deleted."""
+    """One stored object: its size in bytes, until when it cannot be deleted, when its last byte came.
+
+    `written` is by the store's clock; a body may be published later.
+    """
 
     key: str
     version: str
     size: int
     locked_until: datetime | None
+    written: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +238,15 @@ class Store(Protocol):
 
         Raises:
             NotFound: No such object or version.
+        """
+        ...
+
+    def confirm(self, key: str, parts: Sequence[PartDigest], *, version: str = "") -> None:
+        """Hold what the store itself has on record of a body to its parts; the bytes are not read.
+
+        Raises:
+            NotFound: No such object or version.
+            DigestMismatch: It is kept with another size, or of other parts.
         """
         ...
 

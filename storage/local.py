@@ -64,6 +64,12 @@ class _Record:
     parts: str = ""
     locked_until: datetime | None = None
 
+    @classmethod
+    def of(cls, parts: Sequence[PartDigest]) -> "_Record":
+        """Of a body that is made of these parts."""
+        composite = hashlib.sha256(b"".join(part.sha256 for part in parts)).hexdigest()
+        return cls(sum(part.size for part in parts), composite)
+
     def encode(self) -> bytes:
         until = self.locked_until.astimezone(UTC).isoformat() if self.locked_until else None
         return json.dumps({"size": self.size, "parts": self.parts, "locked_until": until}).encode()
@@ -136,9 +142,7 @@ class LocalStore:
         if not parts:
             raise GridViolation("no parts, expected at least one")
         key = _key_of(upload)
-        record = _Record(
-            sum(part.size for part in parts), hashlib.sha256(b"".join(p.sha256 for p in parts)).hexdigest()
-        )
+        record = _Record.of(parts)
         with self._guard(key):
             if not self._holds(key, record):
                 with self._opened(upload) as files, files.writable(fcntl.LOCK_EX):
@@ -182,11 +186,19 @@ class LocalStore:
 
     def stat(self, key: str, *, version: str = "") -> ObjectInfo:
         """See `Store.stat`; the size is the one published, whatever the file has now."""
-        held = None if version else self._size(key)
+        held = None if version else self._file(key)
         if held is None:
             raise NotFound(f"no object {key}" + (f" version {version[:80]}" if version else ""))
-        record = self._recorded(key) or _Record(held)
-        return ObjectInfo(key=key, version="", size=record.size, locked_until=record.locked_until)
+        record = self._recorded(key) or _Record(held.st_size)
+        written = datetime.fromtimestamp(held.st_mtime, UTC)
+        return ObjectInfo(key=key, version="", size=record.size, locked_until=record.locked_until, written=written)
+
+    def confirm(self, key: str, parts: Sequence[PartDigest], *, version: str = "") -> None:
+        """See `Store.confirm`; the file's own size counts beside the record."""
+        info, wanted = self.stat(key, version=version), _Record.of(parts)
+        if not self._holds(key, wanted):
+            held = f"{self._size(key)} bytes, published as {info.size} bytes"
+            raise DigestMismatch(f"{key} has {held}, expected {wanted.size} bytes of parts {wanted.parts}")
 
     def lock(self, key: str, *, version: str = "", until: datetime) -> None:
         """See `Store.lock`."""
@@ -229,13 +241,14 @@ class LocalStore:
         with self._temporary(b"."):
             pass
 
-    def sweep(self, before: datetime) -> int:
-        """Remove what crashes have left in `temp` from before an aware time; how many files it was."""
+    def sweep(self, before: datetime, *, dry_run: bool = False) -> int:
+        """Remove what crashes have left in `temp` from before an aware time; how many files it was, or would be."""
         removed = 0
         for name in self._system(os.listdir, self._temp):
             with suppress(FileNotFoundError):
                 if self._system.attempt(os.stat, self._temp / name).st_mtime < before.timestamp():
-                    self._system.attempt(os.unlink, self._temp / name)
+                    if not dry_run:
+                        self._system.attempt(os.unlink, self._temp / name)
                     removed += 1
         return removed
 
@@ -274,12 +287,17 @@ class LocalStore:
 
     def _size(self, key: str) -> int | None:
         """Bytes the object's file has; None if there is no object."""
+        found = self._file(key)
+        return None if found is None else found.st_size
+
+    def _file(self, key: str) -> os.stat_result | None:
+        """The object's file; None if there is no object."""
         try:
             found = self._system.attempt(os.lstat, self._objects / check_key(key))
         except (FileNotFoundError, NotADirectoryError):
             self._system(os.lstat, self._objects)  # an absent store must not look like an empty one
             return None
-        return found.st_size if modes.S_ISREG(found.st_mode) else None
+        return found if modes.S_ISREG(found.st_mode) else None
 
     def _has(self, key: str, data: bytes) -> bool:
         view, at = memoryview(data), 0

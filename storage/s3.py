@@ -200,6 +200,13 @@ class S3Store:
         """See `Store.stat`."""
         return _info(key, self._bucket.head(self._object(key), version))
 
+    def confirm(self, key: str, parts: Sequence[PartDigest], *, version: str = "") -> None:
+        """See `Store.confirm`."""
+        head = self._bucket.head(self._object(key), version)
+        size, digest = sum(part.size for part in parts), composite(part.sha256 for part in parts)
+        if (head.size, head.sha256) != (size, digest):
+            raise DigestMismatch(f"{key} is {head.size} bytes {head.sha256}, expected {size} bytes {digest}")
+
     def lock(self, key: str, *, version: str = "", until: datetime) -> None:
         """See `Store.lock`: COMPLIANCE retention, to the next whole second.
 
@@ -388,4 +395,5 @@ _PING = hashlib.sha256(b".").digest()
 
 
 def _info(key: str, head: Head) -> ObjectInfo:
-    return ObjectInfo(key=key, version=head.version, size=head.size, locked_until=head.locked_until)
+    until, written = head.locked_until, head.written
+    return ObjectInfo(key=key, version=head.version, size=head.size, locked_until=until, written=written)

@@ -37,6 +37,7 @@ class Head:
         part_size: 0 for what was put at once.
         locked_until: End of its COMPLIANCE retention. Any other mode can be lifted, and is no lock here.
         told: When, by the store's clock.
+        written: When the store took it, by its clock.
     """
 
     version: str
@@ -45,6 +46,7 @@ class Head:
     part_size: int
     locked_until: datetime | None
     told: datetime
+    written: datetime
 
 
 class Listed(NamedTuple):
@@ -333,6 +335,7 @@ def _head(answer: dict[str, Any]) -> Head:
         part_size=part_size,
         locked_until=until.astimezone(UTC) if until else None,
         told=clock,
+        written=answer.get("LastModified", clock),
     )
 
 

@@ -100,7 +100,7 @@ class StoreContract:
     @pytest.mark.parametrize("data", [b"", b"x", b"header" * 1000])
     def test_a_blob_comes_out_as_it_went_in(self, store, data):
         info = store.put("headers/aa", data, sha256=sha256(data))
-        assert info == ObjectInfo(key="headers/aa", version=info.version, size=len(data), locked_until=None)
+        assert info == ObjectInfo(key="headers/aa", version=info.version, size=len(data), locked_until=None, written=info.written)
         again = self.reopen(store)
         assert everything(again, "headers/aa") == data
         assert again.stat("headers/aa") == info
@@ -390,6 +390,21 @@ class StoreContract:
         upload = self.uploaded(store, parts)
         first = store.complete(upload, described(parts))
         assert self.reopen(store).complete(upload, described(parts)) == first
+
+    def test_a_body_is_confirmed_by_its_own_parts_only(self, store):
+        parts = [self.piece("a"), self.piece("b", 7)]
+        version = self.published(store, parts).version
+        store.confirm(KEY, described(parts), version=version)
+        for other in ([self.piece("a")], [self.piece("a"), self.piece("c", 7)], [self.piece("a"), self.piece("b", 8)]):
+            with pytest.raises(DigestMismatch):
+                store.confirm(KEY, described(other), version=version)
+        with pytest.raises(NotFound):
+            store.confirm(OTHER, described(parts))
+
+    def test_an_object_says_when_its_last_byte_came(self, store):
+        before = datetime.now(UTC) - timedelta(seconds=2)
+        written = self.published(store, [self.piece("a", 7)]).written
+        assert before <= written <= datetime.now(UTC) + timedelta(seconds=2)
 
     def test_completion_again_with_other_parts_is_refused(self, store):
         parts = [self.piece("a"), b"tail"]
