@@ -1,6 +1,10 @@
-"""The thread that does what time demands: ends what has lapsed, reads sealed bodies back, clears away remains."""
+"""The threads that do what time demands: one ends what has lapsed, one reads sealed bodies back and clears up.
+
+They are two because reading a body can take a day, and what lapses must not wait for it.
+"""
 
 import logging
+from collections.abc import Callable
 from threading import Event, Thread
 from time import monotonic
 from typing import Final
@@ -16,36 +20,43 @@ _log = logging.getLogger("rogatory.caretaker")
 
 
 class Caretaker:
-    """Runs the jobs, one after the other, again and again; a job that fails is tried again at the next round."""
+    """Runs the jobs again and again; a job that fails is tried again at the next round."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._stopping = Event()
-        self._thread: Thread | None = None
+        self._threads: list[Thread] = []
 
     def start(self) -> None:
         """Begin; returns at once."""
         self._stopping.clear()
-        self._thread = Thread(target=self._run, name="caretaker", daemon=True)
-        self._thread.start()
+        for name, rounds in (("lapse", self._end), ("upkeep", self._keep_up)):
+            thread = Thread(target=rounds, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
 
     def stop(self) -> None:
-        """End after the step under way."""
+        """End after the steps under way."""
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        while self._threads:
+            self._threads.pop().join()
 
-    def _run(self) -> None:
+    def _end(self) -> None:
+        while not self._stopping.is_set():
+            self._try(lapse.run)
+            self._stopping.wait(_PAUSE)
+
+    def _keep_up(self) -> None:
         looked = -_RARELY
         while not self._stopping.is_set():
-            jobs = [lapse.run, fixity.run]
+            self._try(fixity.run)
             if monotonic() - looked >= _RARELY:
                 looked = monotonic()
-                jobs.append(orphans.run)
-            for job in jobs:
-                try:
-                    job(self._runtime, self._stopping.is_set)
-                except Exception:  # noqa: BLE001 - whatever it is, the house must be kept when it has passed
-                    _log.exception("job failed")
+                self._try(orphans.run)
             self._stopping.wait(_PAUSE)
+
+    def _try(self, job: Callable[[Runtime, Callable[[], bool]], int]) -> None:
+        try:
+            job(self._runtime, self._stopping.is_set)
+        except Exception:  # noqa: BLE001 - whatever it is, the house must be kept when it has passed
+            _log.exception("job failed")
