@@ -93,6 +93,8 @@ def take_over(upload: str, offset: int, caller: Caller, at: datetime, runtime: R
 def advance(place: Place, offset: int, parts: Sequence[tuple[int, PartDigest]], runtime: Runtime) -> None:
     """Make it a fact that the upload stands at `offset`; its bytes are durable in the store already.
 
+    What arrives keeps the upload alive: one request may take longer than the time after which it would expire.
+
     Args:
         place: As `take_over` gave it.
         offset: Where it stands now.
@@ -103,7 +105,8 @@ def advance(place: Place, offset: int, parts: Sequence[tuple[int, PartDigest]], 
         UploadSuperseded: A later request has taken over, or the upload has ended; nothing was changed.
     """
     with runtime.unit_of_work() as uow:
-        _advance(uow.session, place, offset=offset, state=UploadState.OPEN)
+        expires = runtime.now() + runtime.settings.upload_expiry
+        _advance(uow.session, place, offset=offset, state=UploadState.OPEN, expires=expires)
         _add_parts(uow.session, place, parts)
         uow.commit()
 
@@ -130,7 +133,7 @@ def finish(place: Place, at: datetime, runtime: Runtime) -> str:
         session = uow.session
         package = session.scalars(select(Package).where(Package.id == place.package).with_for_update()).one()
         exchange = session.get_one(Exchange, package.exchange_id)
-        _advance(session, place, offset=place.length, state=UploadState.COMPLETE)
+        _advance(session, place, offset=place.length, state=UploadState.COMPLETE, expires=place.expires)
         access.open_for(exchange, "upload.completed")
         if package.state is not PackageState.DECLARED:
             raise StateConflict(f"the package is {package.state}, no item can arrive")
@@ -273,11 +276,11 @@ def place_of(row: Upload, parts: str | None = None) -> Place:
     )
 
 
-def _advance(session: Session, place: Place, *, offset: int, state: UploadState) -> None:
+def _advance(session: Session, place: Place, *, offset: int, state: UploadState, expires: datetime) -> None:
     change = (
         update(Upload)
         .where(Upload.id == place.id, Upload.fence == place.fence, Upload.state == UploadState.OPEN)
-        .values(offset=offset, state=state)
+        .values(offset=offset, state=state, expires_at=expires)
     )
     if cast("CursorResult[tuple[()]]", session.execute(change)).rowcount != 1:
         raise UploadSuperseded("a later request has taken over this upload")
