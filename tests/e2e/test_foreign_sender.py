@@ -1,0 +1,245 @@
+"""Whole hand-overs without a line of our code: by the shell of the guide, as it stands there, and by a Node script."""
+
+import json
+import os
+import re
+import subprocess
+from hashlib import sha256
+
+import pytest
+
+from custody import canonical
+from tests.e2e.theatre import PATIENCE, ROOT, opened, tool
+
+GUIDE = ROOT / "docs" / "guide" / "integrate.md"
+NODE = ROOT / "tests" / "node"
+CONTENT = bytes(range(256)) * 9_000
+NAME = "exhibit-7_disk.dd"
+CUT = 700_001
+SHY_CURL = f"""#!/bin/sh
+# Notes where each PATCH begins; the first one breaks off. Everything else is curl's.
+for word in "$@"; do
+  case $word in Upload-Offset*) echo "${{word##* }}" >>"$STARTS" ;; esac
+done
+if [ -e "$STARTS" ] && [ ! -e "$STARTS.cut" ]; then
+  : >"$STARTS.cut"
+  head -c {CUT} | "$REAL_CURL" "$@"
+  exit 56
+fi
+exec "$REAL_CURL" "$@"
+"""
+
+
+@pytest.fixture(scope="module")
+def classic(tmp_path_factory):
+    """Whoever receives here has an X25519 identity: the shell's age may be old."""
+    with opened(tmp_path_factory.mktemp("classic"), kind="x25519", sender_kind="x25519") as found:
+        yield found
+
+
+def blocks(side):
+    """What the guide says to type, in order, for `send` or `receive`."""
+    found = re.findall(r"^```bash (\w+)\n(.*?)^```", GUIDE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    assert {who for who, _ in found} == {"both", "send", "receive"}
+    return "\n".join(text for who, text in found if who in ("both", side))
+
+
+def keys(party):
+    return party.home / "default" / "keys"
+
+
+def variables(party, work, **more):
+    """What the guide's reader is told, for a party's client."""
+    profile = json.loads((party.home / "default" / "profile.json").read_text())
+    work.mkdir()
+    return {
+        "PATH": os.environ["PATH"],
+        "SERVER": party.stage.url,
+        "CA": str(party.stage.ca),
+        "AUTHORITY": party.authority,
+        "PRINCIPAL": profile["principal"],
+        "LOGIN_KEY": str(keys(party) / "login.pem"),
+        "STATEMENT_KEY": str(keys(party) / "statement.pem"),
+        "WORK": str(work),
+        "BLAKE3": f"{tool('node')} {NODE / 'blake3.mjs'}",
+        **{name: str(value) for name, value in more.items()},
+    }
+
+
+def shell(side, told):
+    for name in ("curl", "openssl", "age", "age-keygen", "node"):
+        tool(name)
+    done = subprocess.run(
+        [tool("bash"), "-c", blocks(side)], env=told, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def recipient(party):
+    command = [tool("age-keygen"), "-y", keys(party) / "encryption.age"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def sent_by_shell(theatre, folder):
+    """Hand a file over by the guide; its manifest."""
+    evidence = folder / NAME
+    evidence.write_bytes(CONTENT)
+    shy = folder / "bin" / "curl"
+    shy.parent.mkdir()
+    shy.write_text(SHY_CURL)
+    shy.chmod(0o700)
+    told = variables(
+        theatre.sender,
+        folder / "send",
+        TO=theatre.receiver.authority,
+        TO_RECIPIENT=recipient(theatre.receiver),
+        EVIDENCE=evidence,
+        REAL_CURL=tool("curl"),
+        STARTS=folder / "starts",
+        PATH=f"{shy.parent}:{os.environ['PATH']}",
+    )
+    shell("send", told)
+    return canonical.decode((folder / "send" / "manifest").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def by_shell(classic, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("by-shell")
+    return folder, sent_by_shell(classic, folder)
+
+
+def test_what_the_shell_of_the_guide_sent_is_received_to_the_same_bytes(classic, by_shell):
+    folder, manifest = by_shell
+    said = classic.receive(manifest["package"], folder / "received")
+    assert said["complete"]
+    assert {item["plaintext"] for item in said["items"]} == {"checked"}
+    assert (folder / "received" / "evidence" / NAME).read_bytes() == CONTENT
+
+
+def test_an_upload_of_the_shell_that_was_cut_went_on_where_it_stood(by_shell):
+    folder, _ = by_shell
+    starts = [int(line) for line in (folder / "starts").read_text().split()]
+    assert starts == [0, CUT, 0]
+
+
+def test_the_bundle_that_the_shell_took_away_is_verified(classic, by_shell):
+    folder, _ = by_shell
+    trust = ["--trust", classic.receiver.trust]
+    report = classic.run(classic.receiver, "verify", folder / "send" / "custody.zip", *trust, "--json").json
+    assert report["verdict"] == "verified"
+
+
+def test_what_the_shell_of_the_guide_received_is_what_was_sent_and_its_receipt_stands(classic, by_shell, tmp_path):
+    _, manifest = by_shell
+    public = tmp_path / "sender.pem"
+    command = [tool("openssl"), "pkey", "-in", keys(classic.sender) / "statement.pem", "-pubout", "-out", public]
+    subprocess.run(command, check=True)
+    told = variables(
+        classic.receiver,
+        tmp_path / "receive",
+        PACKAGE=manifest["package"],
+        HANDLE=manifest["chain"],
+        IDENTITY=keys(classic.receiver) / "encryption.age",
+        SENDER_KEY=public,
+    )
+    shell("receive", told)
+    assert (tmp_path / "receive" / f"{manifest['items'][0]['id']}.plain").read_bytes() == CONTENT
+    receipt = canonical.decode((tmp_path / "receive" / "receipt").read_bytes())
+    exchange = sha256(b"rogatory/exchange-id/v1\0" + bytes.fromhex(manifest["chain"])).hexdigest()[:32]
+    assert ("receipt.signed", manifest["package"]) in classic.events(exchange)
+    assert len(receipt["items"]) == 2
+
+
+@pytest.fixture(scope="module")
+def by_node(theatre, tmp_path_factory):
+    """Two files, post-quantum, their first uploads cut after 5 MB: what the script says, and the files."""
+    folder = tmp_path_factory.mktemp("by-node")
+    profile = json.loads((theatre.sender.home / "default" / "profile.json").read_text())
+    files = {"image.raw": b"\xa5sector " * 2_500_000, "Pr\u00fcfbericht \u201eEntwurf\u201c.pdf": CONTENT}
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    (folder / "work").mkdir()
+    told = {
+        "server": theatre.stage.url,
+        "authority": theatre.sender.authority,
+        "principal": profile["principal"],
+        "login_key": str(keys(theatre.sender) / "login.pem"),
+        "statement_key": str(keys(theatre.sender) / "statement.pem"),
+        "trust": str(theatre.sender.trust),
+        "to": theatre.receiver.authority,
+        "evidence": [str(folder / name) for name in files],
+        "work": str(folder / "work"),
+        "cut": 5_000_000,
+    }
+    (folder / "told.json").write_text(json.dumps(told))
+    done = sender_script(theatre, folder / "told.json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), files, folder
+
+
+def sender_script(theatre, told):
+    environment = {"PATH": os.environ["PATH"], "NODE_EXTRA_CA_CERTS": str(theatre.stage.ca)}
+    command = [tool("node"), "sender.mjs", told]
+    return subprocess.run(
+        command, env=environment, cwd=NODE, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+
+
+def test_what_the_node_script_sent_is_received_to_the_same_bytes(theatre, by_node):
+    said, files, folder = by_node
+    assert said["state"] == "sealed"
+    received = theatre.receive(said["package"], folder / "received")
+    assert received["complete"]
+    assert {item["plaintext"] for item in received["items"]} == {"checked"}
+    assert {path.name: path.read_bytes() for path in (folder / "received" / "evidence").iterdir()} == files
+
+
+def test_an_upload_of_tus_js_that_was_cut_went_on_where_it_stood(by_node):
+    said, _, _ = by_node
+    large, *others = said["starts"]
+    assert large[0] == 0
+    assert large[1] > 0
+    assert others == [[0], [0]]
+
+
+def test_the_chain_of_a_foreign_hand_over_is_verified(theatre, by_node):
+    said, _, folder = by_node
+    theatre.run(theatre.receiver, "bundle", said["exchange"], "-o", folder / "custody.zip")
+    trust = ["--trust", theatre.receiver.trust]
+    report = theatre.run(theatre.receiver, "verify", folder / "custody.zip", *trust, "--json").json
+    assert report["verdict"] == "verified"
+
+
+@pytest.mark.parametrize("spoilt", ["pin", "log", "age"])
+def test_the_node_script_seals_to_nobody_whose_registry_it_cannot_believe(theatre, by_node, tmp_path, spoilt):
+    _, _, folder = by_node
+    trust = json.loads(theatre.sender.trust.read_text())
+    if spoilt == "pin":
+        for row in trust["authorities"]:
+            row["keys"] = ["0" * 64]
+    elif spoilt == "log":
+        trust["log"] = [key.replace(trust["origin"], "elsewhere.example/log") for key in trust["log"]]
+    else:
+        trust["max_age_s"] = trust["skew_s"] = 0
+    (tmp_path / "trust.json").write_bytes(canonical.encode(trust))
+    told = json.loads((folder / "told.json").read_text()) | {"trust": str(tmp_path / "trust.json")}
+    (tmp_path / "told.json").write_text(json.dumps(told))
+    done = sender_script(theatre, tmp_path / "told.json")
+    assert done.returncode != 0
+    assert "Refused" in done.stderr
+
+
+def test_the_javascript_of_the_guide_is_what_the_node_script_runs():
+    found = re.findall(r"^```js\n(.*?)^```", GUIDE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    script = (NODE / "sender.mjs").read_text()
+    assert found
+    assert [block for block in found if block not in script] == []
+
+
+def test_the_packages_that_the_node_script_uses_are_those_that_the_guide_names():
+    named = json.loads((NODE / "package.json").read_text())["dependencies"]
+    script = (NODE / "sender.mjs").read_text()
+    used = set(re.findall(r'from "([a-z-]+)"', script))
+    assert used == {"age-encryption", "jose", "tus-js-client"} <= set(named)
+    assert all(name in GUIDE.read_text("utf-8") for name in used)
