@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custody.errors import CustodyError
 from custody.canonical import MAX_INTEGER, NotCanonical, decode, encode
+from custody.errors import CustodyError
 
 keys = st.from_regex(r"[a-z][a-z0-9_]{0,10}", fullmatch=True)
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -1,7 +1,6 @@
 """What the verifier says of honest bundles, of damage, and of what it cannot know."""
 
 import json
-import re
 from datetime import timedelta
 
 import pytest
@@ -14,6 +13,7 @@ from custody.errors import CustodyError
 from custody.report import REPORT, Check, Place, Report, Status, escape
 from custody.trust import ALWAYS, CHECKS, USUAL
 from custody.verify import FUNCTIONS
+from tests.custody.in_memory import without_hex
 from tests.custody.world import START, World, folder, packed, zipped
 
 WORLD = World().exchange()
@@ -201,11 +201,6 @@ def test_a_checkpoint_from_the_future_is_found():
 
 
 # ---------------------------------------------------------------- damage: every byte, every line
-
-
-def without_hex(name):
-    """An id that is the same in every worker; digests and ids are made anew in each."""
-    return re.sub("[0-9a-f]{32,}", "…", name)
 
 
 def places(size, count):

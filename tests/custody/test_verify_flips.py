@@ -16,7 +16,7 @@ from custody import canonical, ed25519, entry, keys, packing, sealing, statement
 from custody.checklist import proving
 from custody.errors import CustodyError
 from custody.report import Report, Status
-from tests.custody.in_memory import verify_files
+from tests.custody.in_memory import verify_files, without_hex
 from tests.custody.world import World, packed
 
 WORLD = World().opened().sealed(plaintexts=(b"disk image",)).received().exported()
@@ -174,7 +174,7 @@ def rearranged(lines):
 WITH_LINES = sorted(name for name in FILES.keys() - PLAIN - {LIST} if FILES[name].count(b"\n"))
 
 
-@pytest.mark.parametrize("name", WITH_LINES)
+@pytest.mark.parametrize("name", WITH_LINES, ids=without_hex)
 def test_every_line_dropped_doubled_or_swapped_is_found_under_a_packing_list_made_again(name):
     if name.startswith("headers/"):
         allowed = {20}

@@ -2,7 +2,6 @@
 
 import io
 
-from tests.custody.sealing import age_reference as age
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from custody import sealing
 from custody.errors import CustodyError
 from custody.sealing.stream import SEALED_CHUNK
+from tests.custody.sealing import age_reference as age
 
 KEY, NONCE = bytes(range(16)), bytes(range(16, 32))
 EDGES = [0, 1, 15, 16, 17, 65535, 65536, 65537, 131071, 131072, 131073, 17 * 65536, 17 * 65536 + 5]

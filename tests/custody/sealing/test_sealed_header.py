@@ -2,7 +2,6 @@
 
 import io
 
-from tests.custody.sealing import age_reference as age
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +10,7 @@ from custody import sealing
 from custody.errors import CustodyError
 from custody.sealing import bech32
 from custody.sealing.header import encode_header
+from tests.custody.sealing import age_reference as age
 
 KINDS = (sealing.HYBRID, sealing.X25519)
 IDENTITIES = {kind: [sealing.generate_identity(kind) for _ in range(3)] for kind in KINDS}

@@ -2,8 +2,6 @@
 
 import hashlib
 
-from tests.custody.sealing import age_reference as age
-from tests.custody.sealing import independent
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +9,8 @@ from hypothesis import strategies as st
 from custody import sealing
 from custody.errors import CustodyError
 from custody.sealing import bech32
+from tests.custody.sealing import age_reference as age
+from tests.custody.sealing import independent
 
 KINDS = (sealing.HYBRID, sealing.X25519)
 IDENTITIES = {kind: sealing.generate_identity(kind) for kind in KINDS}

@@ -9,13 +9,13 @@ import zlib
 from functools import cache
 from pathlib import Path
 
-from tests.custody.sealing import age_reference as age
-from tests.custody.sealing import independent
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from custody import sealing
 from custody.errors import CustodyError, FormatError, VerificationError
+from tests.custody.sealing import age_reference as age
+from tests.custody.sealing import independent
 
 DIRECTORY = Path(__file__).parents[2] / "vectors" / "sealing"
 OWN = sorted(path.stem for path in DIRECTORY.glob("*.json"))

@@ -3,13 +3,13 @@
 import io
 import subprocess
 
-from tests.custody.sealing import independent
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from custody import sealing
 from custody.errors import CustodyError
+from tests.custody.sealing import independent
 
 KINDS = (sealing.HYBRID, sealing.X25519)
 IDENTITIES = {kind: sealing.generate_identity(kind) for kind in KINDS}
