@@ -13,6 +13,8 @@ from custody.exchange import Exchange
 from custody.report import Fault, NotChecked, Place
 from custody.statement import Statement
 
+_Item = tuple[str, str]
+"""Package id, item id."""
 _GRID: Final = ("part_size", "parts", "size")
 _DIGESTS: Final = ("sha256", "blake3")
 _WHOLE: Final = (*_DIGESTS, "size")
@@ -61,6 +63,8 @@ def rules(case: Case) -> str:
             exchange.apply(item, statement, index=line.index, registries=registries)
         except CustodyError as error:
             raise Fault(error, chain.place(number)) from error
+    if exchange.unchecked:
+        raise NotChecked(f"no registry of {', '.join(sorted(exchange.unchecked))}: keys of recipients are not checked")
     return f"{len(exchange.packages)} packages, parties {', '.join(sorted(exchange.parties))}"
 
 
@@ -111,8 +115,8 @@ def _check_release(
 def digests(case: Case) -> str:
     """Parts and size as the service recorded them equal the manifest's, digests the receipts' and later checks'."""
     chain = case.need_exchange()
-    uploads: dict[str, dict[str, Any]] = {}
-    items: dict[str, dict[str, Any]] = {}
+    uploads: dict[_Item, dict[str, Any]] = {}
+    items: dict[_Item, dict[str, Any]] = {}
     manifests: dict[str, tuple[Statement, str]] = {}
     receipts = 0
     said = chains.said(case, chain)
@@ -122,12 +126,13 @@ def digests(case: Case) -> str:
             continue
         try:
             if event == "upload.completed":
-                uploads[item.subject["item"]] = item.noted
+                uploads[item.subject["package"], item.subject["item"]] = item.noted
             elif event == "fixity.checked":
-                _check_fixity(items.get(item.subject["item"]), item.noted)
+                _check_fixity(items.get((item.subject["package"], item.subject["item"])), item.noted)
             elif event == "package.sealed" and statement is not None:
                 _check_manifest(statement, uploads, partial=bool(chain.withheld) or not chain.whole)
-                items.update(_items(statement))
+                package = statement.payload["package"]
+                items.update({(package, item_id): row for item_id, row in _items(statement).items()})
                 manifests[statement.id] = statement, item.hash.hex()
             elif event == "receipt.signed" and statement is not None:
                 _check_receipt(statement, manifests)
@@ -144,10 +149,10 @@ def _check_fixity(item: dict[str, Any] | None, noted: dict[str, Any]) -> None:
         _agree(item, noted, _WHOLE, "fixity check")
 
 
-def _check_manifest(statement: Statement, uploads: dict[str, dict[str, Any]], *, partial: bool) -> None:
+def _check_manifest(statement: Statement, uploads: dict[_Item, dict[str, Any]], *, partial: bool) -> None:
     manifest.check(statement.payload)
     for item_id, item in _items(statement).items():
-        recorded = uploads.get(item_id)
+        recorded = uploads.get((statement.payload["package"], item_id))
         if recorded is not None:
             _agree(item, recorded, _GRID, "upload")
         elif not partial:
@@ -171,14 +176,18 @@ def _check_receipt(statement: Statement, manifests: dict[str, tuple[Statement, s
         _agree(item, found[item_id], _DIGESTS, "receipt")
 
 
-def _check_parts(case: Case, items: dict[str, dict[str, Any]]) -> None:
+def _check_parts(case: Case, items: dict[_Item, dict[str, Any]]) -> None:
+    """A list is named by its item alone; of two items of one id, which only a careless sender makes, one must fit."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for (_, item_id), row in items.items():
+        rows.setdefault(item_id, []).append(row)
     for item_id, data in case.parts.items():
-        item = items.get(item_id)
-        if item is None:
+        named = rows.get(item_id, [])
+        if not named:
             message = f"digests of parts of {item_id[:80]!r}, which no manifest here names"
-        elif len(data) != 32 * manifest.part_count(item["size"], item["part_size"]):
+        elif all(len(data) != 32 * manifest.part_count(row["size"], row["part_size"]) for row in named):
             message = f"{len(data)} bytes of part digests for item {item_id}"
-        elif composite(split(data)).hex() != item["parts"]:
+        elif all(composite(split(data)).hex() != row["parts"] for row in named):
             message = f"part digests of item {item_id} are not the manifest's"
         else:
             continue

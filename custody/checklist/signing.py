@@ -163,7 +163,7 @@ def _replay_entry(case: Case, found: Replay, registry: Registry, chain: Chain, n
     if statement is None or line is None:
         return
     keys = registry.apply(item, statement, index=line.index, verify=False)
-    _need(found, registry, keys, statement=statement, chain=chain, number=number)
+    _need(found, keys, statement=statement, chain=chain, number=number)
 
 
 def _ask(found: Replay, chain: Chain, act: chains.Act) -> None:
@@ -179,22 +179,17 @@ def _ask(found: Replay, chain: Chain, act: chains.Act) -> None:
     except CustodyError as error:
         found.unentitled = found.unentitled or Fault(error, chain.place(act.number))
         return
-    _need(found, registry, keys, statement=statement, chain=chain, number=act.number)
+    _need(found, keys, statement=statement, chain=chain, number=act.number)
 
 
-def _need(
-    found: Replay, registry: Registry, keys: Sequence[PublicKey], *, statement: Statement, chain: Chain, number: int
-) -> None:
+def _need(found: Replay, keys: Sequence[PublicKey], *, statement: Statement, chain: Chain, number: int) -> None:
+    """Note the signatures to check; the registry gave every key that had to sign, and every other it knew then."""
     signed = {key_id for key_id, _ in statement.signatures}
     by_id = {key.id: key for key in keys}
     missing = sorted(by_id.keys() - signed)
     if missing and found.unsigned is None:
         error = SignatureMissing(f"statement {statement.id} bears no signature by key {missing[0]}")
         found.unsigned = Fault(error, chain.place(number))
-    for key_id in signed - by_id.keys():
-        record = registry.known_key(key_id)
-        if record is not None and record.use != "encryption":
-            by_id[key_id] = record.verifier()
     found.needed += [Needed(key, statement, chain, number) for key_id, key in by_id.items() if key_id in signed]
 
 

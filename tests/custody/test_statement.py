@@ -68,8 +68,7 @@ def test_every_flipped_bit_of_an_envelope_is_noticed(place, bit):
     forged = bytearray(SAID.envelope)
     forged[place] ^= 1 << bit
     with pytest.raises(CustodyError):
-        again = statement.parse(bytes(forged))
-        again.verify(POLICE.voice.public)
+        statement.parse(bytes(forged)).verify(POLICE.voice.public)
 
 
 @given(st.binary(max_size=200))
