@@ -140,6 +140,7 @@ class Client:
             self.connection,
             self.trust,
             see=lambda note: self.records.advance(note, self.log_reader),
+            held=self.records.newest,
             now=self._now,
         )
 

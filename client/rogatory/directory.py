@@ -24,7 +24,7 @@ from custody.sealing import Recipient
 from custody.tail import verify_absent
 from custody.trust import Trust
 from rogatory.connection import Connection
-from rogatory.errors import SignerProblem, Tampered, TimeProblem, UsageProblem
+from rogatory.errors import RolledBack, SignerProblem, Tampered, TimeProblem, UsageProblem
 from rogatory.records import LogUnsigned
 from rogatory.statements import utc_now
 
@@ -45,6 +45,12 @@ class RegistryStale(TimeProblem):
     """The checkpoint is older than the trust file allows for sealing to a key it proves."""
 
     code = "registry-stale"
+
+
+class RegistryOutdated(RolledBack):
+    """A registry is shown as of an earlier checkpoint than we have seen: what was revoked since could be missing."""
+
+    code = "registry-outdated"
 
 
 class RegistryWrong(Tampered):
@@ -103,6 +109,7 @@ class Directory:
         connection: Logged in.
         trust: Pins, log keys, witnesses, age.
         see: Told of every checkpoint that was checked, for rollback.
+        held: The newest checkpoint seen before; no registry may be shown as of an older one.
         now: The clock.
     """
 
@@ -112,9 +119,10 @@ class Directory:
         trust: Trust,
         *,
         see: Callable[[bytes], object] = lambda _: None,
+        held: Callable[[], Checkpoint | None] = lambda: None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._connection, self._trust, self._see, self._now = connection, trust, see, now
+        self._connection, self._trust, self._see, self._held, self._now = connection, trust, see, held, now
 
     def authority(self, authority: str) -> KnownAuthority:
         """Fetch and check an authority's registry as it stands now.
@@ -124,6 +132,7 @@ class Directory:
             RegistryWrong: It does not prove itself whole, or was not signed as it must be.
             LogUnsigned: It is of another log than the trust file's.
             QuorumMissing: Too few witnesses.
+            RegistryOutdated: It is of an earlier day than we have seen of the log.
         """
         pins = self._trust.authorities.get(authority, frozenset())
         if not pins:
@@ -142,11 +151,19 @@ class Directory:
 
     def look(self, authority: str) -> KnownAuthority:
         """The same without pins: for showing fingerprints to somebody who is about to compare and pin them."""
+        held = self._held()
         answer = self._connection.request("GET", f"/v1/authorities/{authority}/registry")
         with tempfile.TemporaryDirectory(prefix="rogatory-") as folder:
             path = Path(folder) / "registry.zip"
             path.write_bytes(answer.content)
-            return self.check(path, authority)
+            known = self.check(path, authority)
+        if held is not None and known.checkpoint.size < held.size:
+            raise RegistryOutdated(
+                f"the registry of {authority} is shown as of {known.checkpoint.size} leaves, the log had {held.size} "
+                f"before we asked",
+                hint="what was revoked since could be missing: ask the operator, seal nothing meanwhile",
+            )
+        return known
 
     def check(self, path: Path, authority: str) -> KnownAuthority:
         """Check a registry bundle; pins are the caller's to compare.

@@ -12,6 +12,7 @@ from custody import entry, statement
 from custody.entry import Entry
 from custody.statement import Statement
 from rogatory.connection import AnswerMalformed, Connection
+from rogatory.errors import Tampered
 from rogatory.ids import exchange_id, resolve
 from rogatory.lodging import Lodge, Lodged
 from rogatory.statements import Speaker
@@ -62,6 +63,12 @@ class LogPage:
     statements: tuple[Statement, ...]
 
 
+class AnotherShown(Tampered):
+    """The service shows another thing than it was asked for, as if it were that one."""
+
+    code = "another-shown"
+
+
 class Exchanges:
     """The exchanges and packages behind a connection."""
 
@@ -73,9 +80,15 @@ class Exchanges:
         return [Exchange.of(fields) for fields in self._connection.pages("/v1/exchanges", "exchanges")]
 
     def get(self, text: str) -> Exchange:
-        """The exchange whose id begins with `text`."""
+        """The exchange whose id begins with `text`.
+
+        Raises:
+            AnotherShown: The service shows another.
+        """
         if len(text) == 32:
-            return Exchange.of(self._connection.get_json(f"/v1/exchanges/{text}"))
+            shown = Exchange.of(self._connection.get_json(f"/v1/exchanges/{text}"))
+            _check_asked(text, shown.id, "exchange")
+            return shown
         found = {exchange.id: exchange for exchange in self.list()}
         return found[resolve(text, found)]
 
@@ -108,10 +121,16 @@ class Exchanges:
         return self._connection.pages("/v1/packages", "packages", state=state)
 
     def package(self, text: str) -> dict[str, Any]:
-        """The package whose id begins with `text`, as the service tells it."""
+        """The package whose id begins with `text`, as the service tells it.
+
+        Raises:
+            AnotherShown: The service shows another.
+        """
         if len(text) != 32:
             text = resolve(text, [row["id"] for row in self.packages()])
-        return self._connection.get_json(f"/v1/packages/{text}")
+        shown = self._connection.get_json(f"/v1/packages/{text}")
+        _check_asked(text, str(shown.get("id")), "package")
+        return shown
 
     def log(self, exchange: Exchange) -> Iterator[LogPage]:
         """The chain of an exchange as the service shows it; reading it is noted there. Proofs are in bundles."""
@@ -127,3 +146,8 @@ class Exchanges:
             cursor = page.get("next")
             if not cursor:
                 return
+
+
+def _check_asked(asked: str, shown: str, what: str) -> None:
+    if shown != asked.lower():
+        raise AnotherShown(f"the service shows {what} {shown[:64]}, asked for was {asked}")

@@ -7,8 +7,11 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from custody.bundle import open_bundle
+from custody.packing import split_lines
 from rogatory.bodies import room_error
 from rogatory.connection import AnswerMalformed, Connection
+from rogatory.errors import RolledBack
 from rogatory.exchanges import Exchange
 from rogatory.lodging import Lodge
 from rogatory.private_files import FileExists, sync_directory
@@ -16,6 +19,12 @@ from rogatory.records import Record
 from rogatory.statements import Speaker
 
 _RECORD = "Rogatory-Record"
+
+
+class BundleStale(RolledBack):
+    """A bundle does not hold the act that asked for it: it is of an earlier day, or of another exchange."""
+
+    code = "bundle-stale"
 
 
 def fetch_bundle(
@@ -30,7 +39,8 @@ def fetch_bundle(
 ) -> Record:
     """Fetch the chain of an exchange as one file, and keep the record of having asked for it.
 
-    The file is only brought here; whether it holds is for `custody.verify_bundle` and a trust file to say.
+    Of the file only this is checked here, that it reaches as far as the record does: an older one could be right in
+    everything and leave out what came since. Whether it holds is for `custody.verify_bundle` and a trust file to say.
 
     The target does not exist yet; `form` is `bundle`, or `export` for auditors, with a table; `progress` is told of
     every byte that arrived.
@@ -38,6 +48,8 @@ def fetch_bundle(
     Raises:
         FileExists: The target is there already.
         RecordRefused: The service does not show that it recorded the act.
+        BundleStale: The act is not in the file.
+        FormatError: The file is no bundle.
         DiskFull, LineDown: Nothing is left under the target's name.
     """
     if target.exists():
@@ -57,6 +69,7 @@ def fetch_bundle(
                 file.flush()
                 os.fsync(file.fileno())
         record, _ = lodge.take(fields, event="log.exported", said=said)
+        _check_holds(partial, record)
         partial.rename(target)
         sync_directory(target.absolute().parent)
     except OSError as error:
@@ -64,6 +77,19 @@ def fetch_bundle(
     finally:
         partial.unlink(missing_ok=True)
     return record
+
+
+def _check_holds(path: Path, record: Record) -> None:
+    bundle = open_bundle(path)
+    try:
+        lines = split_lines(bundle.read("entries.jsonl")) if "entries.jsonl" in bundle else []
+    finally:
+        bundle.close()
+    if record.entry not in lines:
+        raise BundleStale(
+            "what the service hands out does not hold the act that asked for it, which its record shows in the log",
+            hint="ask again; if it stays so, what came since is being kept from you",
+        )
 
 
 def _record_fields(text: str | None) -> object:

@@ -74,17 +74,22 @@ def safe_join(root: Path, raw: bytes) -> Path:
 
 
 def link_stays_inside(link: bytes, target: bytes) -> bool:
-    """Whether a symbolic link at name `link` with this target leads to a name below the same root, lexically."""
+    """Whether a symbolic link at name `link` with this target leads to a name below the same root.
+
+    That holds whatever else is linked below the root, as long as no link stands above this one and every other was
+    let pass by this rule too: `..` may stand only at the beginning of a target, where real directories are above it.
+    After a name it could climb from wherever that name leads.
+    """
     if not target or target.startswith(b"/") or b"\0" in target or b"\\" in target or b":" in target:
         return False
-    depth = link.count(b"/")
+    depth, named = link.count(b"/"), False
     for part in target.split(b"/"):
         if part == b"..":
             depth -= 1
+            if named or depth < 0:
+                return False
         elif part not in (b"", b"."):
-            depth += 1
-        if depth < 0:
-            return False
+            named = True
     return True
 
 

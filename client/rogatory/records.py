@@ -7,6 +7,7 @@ that every key of the log has signed. The newest checkpoint is kept too; a log t
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -18,10 +19,13 @@ from custody.errors import CustodyError
 from custody.note import VerifierKey
 from custody.proof import TlogProof
 from custody.statement import Statement
+from custody.text import from_time
 from rogatory import private_files
 from rogatory.errors import Malformed, NotFound, RolledBack, SignerProblem
 
 _NEWEST = "checkpoint"
+_EARLIEST = timedelta(minutes=15)
+"""How long before its statement an entry may be dated: ten minutes between two clocks, and the usual skew."""
 
 
 class LogTrust(Protocol):
@@ -92,11 +96,12 @@ class Record:
         """Check a record against the trust file; return only if it holds.
 
         The reader may conclude that the log committed, at `index`, to an entry of this event carrying exactly this
-        statement (none, where the service speaks alone). Whether the log shows everybody the same is not said.
+        statement (none, where the service speaks alone), and not at a time before it was made. Whether the log shows
+        everybody the same is not said.
 
         Raises:
             FormatError: Entry or proof cannot be understood.
-            StatementMismatch: Another event, statement, log or chain.
+            StatementMismatch: Another event, statement, log or chain, or a time before the statement's.
             VerificationError: The proof, or a signature of the log's, does not hold.
         """
         found = entries.parse(self.entry)
@@ -108,6 +113,7 @@ class Record:
             if found.statement_id is None:
                 raise StatementMismatch(f"the record of {event} carries no statement")
             entries.check_statement(found, said)
+            _check_not_back_dated(found, said)
         elif found.statement_id is not None:
             raise StatementMismatch(f"the record of {event} carries a statement, expected the service's own word")
         proof = TlogProof.parse(self.proof)
@@ -115,6 +121,15 @@ class Record:
             raise StatementMismatch(f"the record names index {self.index}, its proof {proof.index}")
         proof.verify(leaf_data=proof.leaf_data(found.hash), origin=trust.origin, log=trust.log)
         return found, proof
+
+
+def _check_not_back_dated(found: Entry, said: Statement) -> None:
+    """Later it may be, where others must approve first; an entry before its own statement is nobody's clock."""
+    ahead = from_time(said.payload["time"]) - from_time(found.fields["time"])
+    if ahead > _EARLIEST:
+        raise StatementMismatch(
+            f"the record says {found.fields['time']}, {ahead.total_seconds():.0f} s before its statement was made"
+        )
 
 
 class RecordStore:

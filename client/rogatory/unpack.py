@@ -237,10 +237,20 @@ def finish_tree(root: Path, lines: Iterable[Line], into: Delivered, *, unpack: b
 def _attempt(make: Callable[[Path], object], root: Path, line: Line, into: Delivered) -> None:
     try:
         path = safe_join(root, line.path)
+        _refuse_below_link(root, path)
         path.parent.mkdir(parents=True, exist_ok=True)
         make(path)
     except (NameRefused, FileExistsError, NotADirectoryError, ValueError) as error:
         into.skipped.append((shown(line.path), str(error)))
+
+
+def _refuse_below_link(root: Path, path: Path) -> None:
+    """Nothing is made through a link, wherever it leads."""
+    above = path.parent
+    while above != root:
+        if above.is_symlink():
+            raise NameRefused(f"{shown(os.fsencode(path.relative_to(root)))!r} stands below a link")
+        above = above.parent
 
 
 def _layout(item: str, size: int, segments: list[Segment], *, opaque: bool) -> Layout:

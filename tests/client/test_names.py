@@ -89,6 +89,10 @@ def test_a_plain_name_is_not_flagged():
         (b"b", b"../c", False),
         (b"a/b", b"/etc", False),
         (b"a/b", b"x/../../../c", False),
+        (b"a/b", b"../c/d", True),
+        (b"a/b", b"./c", True),
+        (b"a/b/c", b"x/../d", False),
+        (b"a/b/c", b".././../d", True),
         (b"a/b", b"", False),
     ],
 )
