@@ -8,6 +8,7 @@ the id of the principal.
 import asyncio
 import json
 import logging
+import re
 import sys
 import time
 import traceback
@@ -37,7 +38,7 @@ SLOWEST: Final = 1024
 
 GRACE: Final = 30.0
 
-_BIG_BODIES: Final = frozenset({"PATCH"})
+_UPLOADS: Final = re.compile(r"/v1/packages/[^/]+/items/[^/]+/uploads\Z")
 _SECURITY: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -83,7 +84,7 @@ class _Exchange:
         self._waited = 0.0
         self._whole = False
         self.status = 0
-        self._limit = None if scope["method"] in _BIG_BODIES else MAX_JSON
+        self._limit = None if _streams(scope) else MAX_JSON
 
     async def receive(self) -> Message:
         if self._whole or self.status:  # whoever waits now waits for the other side to go away
@@ -122,6 +123,11 @@ class _Exchange:
             "principal": self._scope.get("state", {}).get("principal"),
         }
         _log.info("request", extra={"facts": {name: value for name, value in facts.items() if value is not None}})
+
+
+def _streams(scope: Scope) -> bool:
+    """Whether a request brings bytes of a body, which are never held as a whole: a PATCH, or a creation with bytes."""
+    return scope["method"] == "PATCH" or (scope["method"] == "POST" and bool(_UPLOADS.match(scope["path"])))
 
 
 def _refuse(scope: Scope) -> str | None:

@@ -65,9 +65,7 @@ ROUTES: Final[dict[str, Route]] = {
     "POST /v1/packages/{package}/release": Route("key.release", "key.released"),
     "POST /v1/packages/{package}/downloads": Route("download.open", "download.opened"),
     "POST /v1/packages/{package}/receipt": Route("receipt.sign", "receipt.signed"),
-    "POST /v1/packages/{package}/items/{item}/uploads": Route(
-        "upload.create", "", "nothing has arrived yet; the declaration is recorded, and so is the arrival"
-    ),
+    "POST /v1/packages/{package}/items/{item}/uploads": Route("upload.create", "upload.completed"),
     "OPTIONS /v1/packages/{package}/items/{item}/uploads": Route("", "", "public facts of the service"),
     "OPTIONS /v1/uploads/{upload}": Route("", "", "public facts of the service"),
     "HEAD /v1/uploads/{upload}": Route("upload.see", "", _OWN),

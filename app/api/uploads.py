@@ -1,4 +1,4 @@
-"""tus 1.0: creation, checksum, expiration and termination, onto the part grid.
+"""tus 1.0: creation, creation-with-upload, checksum, expiration and termination, onto the part grid.
 
 A PATCH is read as it comes and written by worker threads, one buffer filling while the other is written; memory does
 not grow with the body. What a broken PATCH had brought is kept. `Upload-Metadata` is dropped unread: clients put file
@@ -18,13 +18,15 @@ from starlette.requests import ClientDisconnect
 
 from app.api.deps import CallerDep, Id, RuntimeDep
 from app.api.problems import Refused, documented
+from app.auth.policy import Caller
 from app.errors import BadRequest, TooLarge
 from app.services import upload_creation, uploads
 from app.services.intake import Checksum, Intake
+from app.services.runtime import Runtime
 from app.services.uploads import Place
 
 VERSION: Final = "1.0.0"
-EXTENSIONS: Final = "creation,checksum,expiration,termination"
+EXTENSIONS: Final = "creation,creation-with-upload,checksum,expiration,termination"
 ALGORITHMS: Final = {"sha256": 32, "sha1": 20}
 CONTENT_TYPE: Final = "application/offset+octet-stream"
 _NUMBER: Final = re.compile(r"(?:0|[1-9][0-9]{0,15})\Z", re.ASCII)
@@ -42,14 +44,14 @@ def tus(tus_resumable: Annotated[str | None, Header(description="1.0.0")] = None
 
 
 Tus = Depends(tus)
-_SENT = documented(
+_SEEN = (
     "token-refused", "token-expired", "not-found", "not-entitled", "state-conflict", "gone", "tus-version", "too-large",
     "store-down", "store-full", "overloaded",
 )  # fmt: skip
-_PATCHED = documented(
-    "token-refused", "token-expired", "not-found", "not-entitled", "state-conflict", "gone", "tus-version", "too-large",
-    "store-down", "store-full", "overloaded", "offset-mismatch", "upload-superseded", "checksum-mismatch", "media-type",
-)  # fmt: skip
+_TAKEN = (*_SEEN, "offset-mismatch", "upload-superseded", "checksum-mismatch")
+_SENT = documented(*_SEEN)
+_CREATED = documented(*_TAKEN)
+_PATCHED = documented(*_TAKEN, "media-type")
 _BODY = {"requestBody": {"content": {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}}}
 
 
@@ -70,29 +72,32 @@ def options(runtime: RuntimeDep) -> Response:
 
 
 @router.post(
-    "/packages/{package}/items/{item}/uploads", status_code=201, responses=_SENT, dependencies=[Tus],
-    response_class=Response,
+    "/packages/{package}/items/{item}/uploads", status_code=201, responses=_CREATED, dependencies=[Tus],
+    openapi_extra=_BODY, response_class=Response,
 )  # fmt: skip
-def create(
+async def create(
     *,
     package: Id,
     item: Id,
+    request: Request,
     caller: CallerDep,
     runtime: RuntimeDep,
     upload_length: Annotated[str | None, Header(description="Bytes of the body")] = None,
+    upload_checksum: Annotated[str | None, Header(description="Algorithm and base64 digest of this request")] = None,
     part_size: Annotated[int | None, Query(ge=1, description="Grid; by default the smallest allowed")] = None,
 ) -> Response:
-    """Begin to upload the body of an item, or find the upload that is open for it."""
+    """Begin to upload the body of an item, or find the upload that is open for it; its first bytes may come along."""
+    length, checksum = _number("Upload-Length", upload_length), _checksum(upload_checksum)
+    brings = _is_bytes(request)
+    if brings:
+        _check_length(request, offset=0, length=length)
     command = upload_creation.Create(
-        package=package,
-        item=item,
-        length=_number("Upload-Length", upload_length),
-        part_size=part_size,
-        caller=caller,
-        at=runtime.now(),
+        package=package, item=item, length=length, part_size=part_size, caller=caller, at=runtime.now()
     )
-    place, fresh = upload_creation.create(command, runtime)
+    place, fresh = await run_in_threadpool(upload_creation.create, command, runtime)
     headers = {"Location": f"/v1/uploads/{place.id}", **_where(place)}
+    if brings and place.offset == 0:
+        headers |= await _take(request, runtime, upload=place.id, offset=0, checksum=checksum, caller=caller)
     return Response(status_code=201 if fresh else 200, headers=headers)
 
 
@@ -117,20 +122,11 @@ async def send(
     upload_checksum: Annotated[str | None, Header(description="Algorithm and base64 digest of this request")] = None,
 ) -> Response:
     """Send the next bytes of a body; the answer's offset is durable."""
-    if request.headers.get("content-type", "").lower() != CONTENT_TYPE:
+    if not _is_bytes(request):
         raise Refused("media-type", f"the body's type is another, expected {CONTENT_TYPE}")
     offset, checksum = _number("Upload-Offset", upload_offset), _checksum(upload_checksum)
-    place = await run_in_threadpool(uploads.take_over, upload, offset, caller, runtime.now(), runtime)
-    if place.parts is not None:
-        return Response(status_code=204, headers=_where(place))
-    _check_length(request, place)
-    intake = await run_in_threadpool(Intake, runtime, place, checksum)
-    try:
-        await _drain(request, intake)
-        await run_in_threadpool(intake.end)
-    finally:
-        intake.leave()
-    return Response(status_code=204, headers=_where(place, offset=intake.offset, parts=intake.composite))
+    headers = await _take(request, runtime, upload=upload, offset=offset, checksum=checksum, caller=caller)
+    return Response(status_code=204, headers=headers)
 
 
 @router.delete("/uploads/{upload}", status_code=204, responses=_SENT, dependencies=[Tus], response_class=Response)
@@ -138,6 +134,23 @@ def terminate(upload: Id, caller: CallerDep, runtime: RuntimeDep) -> Response:
     """End an upload that is not complete; its bytes go."""
     uploads.terminate(upload, caller, runtime.now(), runtime)
     return Response(status_code=204, headers=dict(_TUS))
+
+
+async def _take(
+    request: Request, runtime: Runtime, *, upload: str, offset: int, checksum: Checksum | None, caller: Caller
+) -> dict[str, str]:
+    """Bring the request's content into an upload, from where it stands; where it stands then."""
+    place = await run_in_threadpool(uploads.take_over, upload, offset, caller, runtime.now(), runtime)
+    if place.parts is not None:
+        return _where(place)
+    _check_length(request, offset=place.offset, length=place.length)
+    intake = await run_in_threadpool(Intake, runtime, place, checksum)
+    try:
+        await _drain(request, intake)
+        await run_in_threadpool(intake.end)
+    finally:
+        intake.leave()
+    return _where(place, offset=intake.offset, parts=intake.composite)
 
 
 async def _drain(request: Request, intake: Intake) -> None:
@@ -196,10 +209,14 @@ def _checksum(value: str | None) -> Checksum | None:
     return Checksum(algorithm, expected)
 
 
-def _check_length(request: Request, place: Place) -> None:
+def _is_bytes(request: Request) -> bool:
+    return request.headers.get("content-type", "").lower() == CONTENT_TYPE
+
+
+def _check_length(request: Request, *, offset: int, length: int) -> None:
     announced = request.headers.get("content-length")
-    if announced is not None and place.offset + _number("Content-Length", announced) > place.length:
-        raise TooLarge(f"{announced} bytes from {place.offset} on, the upload has {place.length}")
+    if announced is not None and offset + _number("Content-Length", announced) > length:
+        raise TooLarge(f"{announced} bytes from {offset} on, the upload has {length}")
 
 
 def _where(place: Place, *, offset: int | None = None, parts: str | None = None) -> dict[str, str]:

@@ -321,6 +321,74 @@ def test_an_item_with_a_body_takes_no_other(alice, package, begin):
     alice.create(package, item, 100, expect=409)
 
 
+# ---------------------------------------------------------------- bytes that come with the creation
+
+
+@pytest.fixture
+def create_with(alice, package):
+    """Create an upload with its first bytes: item, answer."""
+
+    def created(length, data, expect=201, *, item=None, **headers):
+        item = item or token()
+        sent = {**TUS, **BYTES, "Upload-Length": str(length), **headers}
+        path = f"/v1/packages/{package}/items/{item}/uploads"
+        return item, alice.request("POST", path, expect, headers=sent, content=data)
+
+    return created
+
+
+@pytest.mark.parametrize("brought", [0, 1, PART - 1, PART, PART + 1])
+def test_an_upload_goes_on_from_the_bytes_that_came_with_its_creation(
+    *, service, alice, package, create_with, body, brought
+):
+    item, answer = create_with(len(body), body[:brought])
+    location = answer.headers["Location"]
+    assert int(answer.headers["Upload-Offset"]) == alice.offset(location) == brought
+    restart(service)
+    alice.patch(location, brought, body[brought:])
+    check_whole(service, alice, package, item, body)
+
+
+def test_a_body_that_came_whole_with_its_creation_is_complete(service, alice, package, create_with, body):
+    item, answer = create_with(len(body), body)
+    assert answer.headers["Upload-Offset"] == str(len(body))
+    assert answer.headers["Rogatory-Parts"] == hashlib.sha256(b"".join(parts_of(body))).hexdigest()
+    check_whole(service, alice, package, item, body)
+
+
+def test_bytes_come_again_with_a_creation_are_not_taken_twice(service, alice, package, create_with, body):
+    item, first = create_with(len(body), body[:CHUNK])
+    _, again = create_with(len(body), body[: 2 * CHUNK], 200, item=item)
+    assert again.headers["Location"] == first.headers["Location"]
+    assert again.headers["Upload-Offset"] == str(CHUNK)
+    alice.patch(again.headers["Location"], CHUNK, body[CHUNK:])
+    check_whole(service, alice, package, item, body)
+
+
+def test_a_creation_that_finds_an_untouched_upload_brings_its_bytes_into_it(alice, package, create_with):
+    item = token()
+    location = alice.create(package, item, 1000).headers["Location"]
+    _, answer = create_with(1000, b"x" * 10, 200, item=item)
+    assert answer.headers["Upload-Offset"] == "10"
+    assert alice.offset(location) == 10
+
+
+def test_a_creation_with_more_than_it_announces_is_refused_and_nothing_begun(alice, package, create_with):
+    item, _ = create_with(100, b"x" * 101, 413)
+    alice.create(package, item, 5000)
+
+
+def test_a_creation_whose_bytes_have_another_digest_keeps_none_of_them(alice, package, create_with):
+    wrong = base64.b64encode(hashlib.sha256(b"y").digest()).decode()
+    item, _ = create_with(100, b"x" * 100, 460, **{"Upload-Checksum": f"sha256 {wrong}"})
+    assert alice.create(package, item, 100, expect=200).headers["Upload-Offset"] == "0"
+
+
+def test_bytes_of_another_type_are_dropped_from_a_creation(create_with):
+    _, answer = create_with(100, b"x" * 100, **{"Content-Type": "text/plain"})
+    assert answer.headers["Upload-Offset"] == "0"
+
+
 # ---------------------------------------------------------------- form
 
 
@@ -349,7 +417,9 @@ def test_another_version_of_tus_is_told_which_is_spoken(alice, begin):
 def test_options_say_what_is_spoken(service):
     answer = service.http.options(f"/v1/uploads/{token()}")
     assert answer.status_code == 204
-    assert set(answer.headers["Tus-Extension"].split(",")) == {"creation", "checksum", "expiration", "termination"}
+    assert set(answer.headers["Tus-Extension"].split(",")) == {
+        "creation", "creation-with-upload", "checksum", "expiration", "termination",
+    }  # fmt: skip
     assert set(answer.headers["Tus-Checksum-Algorithm"].split(",")) == {"sha256", "sha1"}
 
 
