@@ -126,7 +126,7 @@ class SendState:
                 raise SourceChanged(
                     f"{name} is not what was sent before, between bytes {number * WINDOW} and "
                     f"{number * WINDOW + len(plaintext)}",
-                    hint="begin a new package; the old one can be abandoned",
+                    hint="begin a new package; rogatory send --abandon gives the old one up",
                 )
             return
         self._append({"window": place, "n": number, "sha256": digest.hex()})

@@ -133,6 +133,23 @@ def test_an_interrupted_send_goes_on(stage, exchange, monkeypatch):
     assert stage.run("nl", "send", "--resume", expect=6)["error"]["code"] == "not-found"
 
 
+def test_an_interrupted_send_is_given_up_with_its_keys(stage, exchange, monkeypatch):
+    (stage.root / "mistake.bin").write_bytes(b"not this one")
+
+    def stop(self, progress):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(send._watched, "_told", stop)
+        stage.run("nl", "send", "mistake.bin", "--exchange", exchange, "--to", "office.fr", expect=130)
+    kept = list(stage.root.rglob("sends/*/*"))
+    (package,) = {path.parent.name for path in kept}
+    assert stage.run("nl", "send", "--abandon", package[:8])["abandoned"] == package
+    assert not list(stage.root.rglob("sends/*/*"))
+    assert stage.run("nl", "send", "--resume", expect=6)["error"]["code"] == "not-found"
+    assert stage.run("nl", "send", "--abandon", package[:8], expect=6)["error"]["code"] == "unknown-id"
+
+
 def test_an_interrupted_receive_goes_on(stage, exchange, monkeypatch):
     (stage.root / "later.bin").write_bytes(b"later")
     package = stage.run("nl", "send", "later.bin", "--exchange", exchange, "--to", "office.fr")["package"]

@@ -43,6 +43,8 @@ def send(args: Namespace, terminal: Terminal) -> Outcome:
     """Seal evidence and hand it over."""
     if args.resume is not None:
         return _resume(args, terminal)
+    if args.abandon:
+        return _abandon(args, terminal)
     if not args.path or not args.exchange or not args.to:
         raise CommandProblem(
             "what is sent, in which exchange, to whom?",
@@ -85,6 +87,18 @@ def _resume(args: Namespace, terminal: Terminal) -> Outcome:
         terminal.resumable = f"rogatory send --resume {package[:8]} goes on where it stopped"
         with _watched(terminal, None) as told:
             return _sent(client.resume_send(package, limit_rate=args.limit_rate, progress=told))
+
+
+def _abandon(args: Namespace, terminal: Terminal) -> Outcome:
+    from rogatory.ids import resolve
+
+    with session.client(args, terminal) as client:
+        package = resolve(args.abandon, client.unfinished_sends())
+        client.abandon_send(package)
+    text = (
+        f"the send of package {package[:8]} is given up: its file keys are gone, so what was uploaded opens for nobody"
+    )
+    return Outcome({"abandoned": package}, text)
 
 
 class _watched:  # noqa: N801 - a context, used like a function
@@ -217,6 +231,7 @@ COMMANDS = (
                 const="",
                 metavar="PACKAGE",
             ),
+            option("--abandon", about="give an interrupted send up and destroy its file keys", metavar="PACKAGE"),
             option("--limit-rate", about="bytes a second at most, such as 800K or 12.5M", type=rate, metavar="RATE"),
             option("--handling", about="handling code (default: evidence)", metavar="CODE", default="evidence"),
             option(
@@ -262,6 +277,7 @@ COMMANDS = (
             "rogatory send disk.E01 --exchange 3fa4c1d2 --to es.fge --dry-run",
             'rogatory send disk.E01 papers/ --exchange 3fa4c1d2 --to es.fge --examiner "J. Silva" --exhibit A-1=laptop',
             "rogatory send --resume",
+            "rogatory send --abandon 7c20ab91",
         ),
         then="the recipient runs rogatory inbox, then rogatory receive PACKAGE.",
         form="PATH… --exchange ID --to AUTHORITY [options]",
