@@ -180,7 +180,7 @@ async function upload(packageId, { member, path }, cut) {
       uploading.start();
     });
   const uploadUrl = cut && cut < member.size ? await settled(await once({}, cut)) : null;
-  await once(uploadUrl ? { uploadUrl } : {}, Infinity);
+  await once(uploadUrl ? { uploadUrl } : { uploadDataDuringCreation: true }, Infinity);
   return starts;
 }
 
