@@ -86,8 +86,12 @@ def make_directory(path: Path) -> Path:
     return path
 
 
-def hold(path: Path) -> BinaryIO:
+def hold(path: Path, *, wait: bool = False) -> BinaryIO:
     """Take a lock file, made if it is not there; held until what is returned is closed or this process ends.
+
+    Args:
+        path: The lock file.
+        wait: Wait for who holds it, instead of raising.
 
     Raises:
         BlockingIOError, PermissionError: Somebody else holds it, in this process or another one.
@@ -95,9 +99,9 @@ def hold(path: Path) -> BinaryIO:
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
     try:
         if sys.platform == "win32":
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
         else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BaseException:
         file.close()
         raise

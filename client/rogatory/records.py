@@ -24,6 +24,7 @@ from rogatory import private_files
 from rogatory.errors import Malformed, NotFound, RolledBack, SignerProblem
 
 _NEWEST = "checkpoint"
+_LOCK = "lock"
 _EARLIEST = timedelta(minutes=15)
 """How long before its statement an entry may be dated: ten minutes between two clocks, and the usual skew."""
 
@@ -183,12 +184,17 @@ class RecordStore:
         Raises:
             LogRolledBack: It is not of one history with the newest seen, or the log cannot show that it is.
         """
-        shown, held = self.open(note), self.newest()
-        if held is not None:
-            check_one_history(held, shown, proofs)
-        if held is None or shown.size > held.size:
-            private_files.replace(self._directory / _NEWEST, note)
-        return shown
+        shown = self.open(note)
+        while True:
+            held = self.newest()
+            if held is not None:
+                check_one_history(held, shown, proofs)
+            with private_files.hold(self._directory / _LOCK, wait=True):
+                if self.newest() != held:  # another command of this profile was quicker: compare with what it kept
+                    continue
+                if held is None or shown.size > held.size:
+                    private_files.replace(self._directory / _NEWEST, note)
+                return shown
 
 
 class ConsistencySource(Protocol):

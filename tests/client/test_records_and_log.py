@@ -180,6 +180,26 @@ def test_an_older_checkpoint_of_the_same_history_is_no_rollback_and_does_not_rep
     assert store.newest() == newest
 
 
+def test_a_slower_command_does_not_set_the_newest_checkpoint_back(world, tmp_path):
+    log, trust = PublicLog(Service(world).connection(), ORIGIN), world.trust()
+    slow, quick = RecordStore(tmp_path, trust), RecordStore(tmp_path, trust)
+    slow.advance(world.checkpoint(), log)
+    world.sealed()
+    shown = world.checkpoint()
+    world.tick(TAIL)
+    newest = world.checkpoint()
+
+    class Overtaken:
+        """While the slow command fetches its proof, a quicker one keeps a newer checkpoint."""
+
+        def consistency(self, size1, size2):
+            quick.advance(newest, log)
+            return log.consistency(size1, size2)
+
+    slow.advance(shown, Overtaken())
+    assert slow.newest() == quick.open(newest)
+
+
 def test_a_restored_backup_that_went_on_is_a_rollback(world, tmp_path):
     restored = world.copy()
     world.sealed()
