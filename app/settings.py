@@ -90,7 +90,12 @@ def _size(value: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def _duration(value: str) -> timedelta:
+def duration(value: str) -> timedelta:
+    """The span that a text such as `7d` spells.
+
+    Raises:
+        ValueError: It spells none; says what was expected.
+    """
     match = _QUANTITY.match(value)
     if not match or match[2] not in _SPANS or len(match[1]) > 9:  # longer ones overflow a timedelta
         raise ValueError("a duration such as 250ms, 60s, 10min, 24h or 7d")
@@ -218,23 +223,23 @@ class Settings:
     checkpoint_interval: timedelta = field(
         default=timedelta(milliseconds=100),
         metadata=_about(
-            _duration,
+            duration,
             "Longest time committed entries wait for the log's next signed checkpoint, 1ms to 250ms.",
             shown="100ms",
         ),
     )
     token_lifetime: timedelta = field(
         default=timedelta(minutes=10),
-        metadata=_about(_duration, "Life of an access token, whole seconds, 1s to 10min.", shown="10min"),
+        metadata=_about(duration, "Life of an access token, whole seconds, 1s to 10min.", shown="10min"),
     )
     idempotency_expiry: timedelta = field(
         default=timedelta(days=1),
-        metadata=_about(_duration, "How long an Idempotency-Key finds the first answer again, 1h to 30d.", shown="24h"),
+        metadata=_about(duration, "How long an Idempotency-Key finds the first answer again, 1h to 30d.", shown="24h"),
     )
     upload_expiry: timedelta = field(
         default=timedelta(days=7),
         metadata=_about(
-            _duration, "How long an unfinished upload is kept after its last byte, 1min to 90d.", shown="7d"
+            duration, "How long an unfinished upload is kept after its last byte, 1min to 90d.", shown="7d"
         ),
     )
     log_level: LogLevel = field(

@@ -13,7 +13,7 @@ from app.jobs import fixity, lapse, orphans
 from app.services.runtime import Runtime
 
 _PAUSE: Final = 2.0
-_RARELY: Final = 3600.0
+_RARELY: Final = 86_400.0
 """Seconds between looks through the whole store for remains."""
 
 _log = logging.getLogger("rogatory.caretaker")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import Refusal
-from app.main import commands
+from app.main import commands, upkeep
 from app.main.assembly import Service, assemble, create_app, open_store
 from app.main.options import REFUSED, TEMPORARY, USAGE, fail
 from app.services.runtime import VERSION
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="rogatory-server",
         description="The Rogatory service: authorities exchange sealed evidence, and everybody can check the record.",
         epilog="Settings are environment variables ROGATORY_*: docs/operations/settings.md. "
-        "Exit codes: 0, 2 usage or settings, 5 does not answer now, 7 refused.",
+        "Exit codes: 0, 2 usage or settings, 5 does not answer now, 7 refused, 20 something does not add up.",
     )
     parser.add_argument("--version", action="version", version=f"rogatory-server {VERSION}")
     common = argparse.ArgumentParser(add_help=False)
@@ -64,7 +64,25 @@ def _parser() -> argparse.ArgumentParser:
         each.set_defaults(command=function)
     _add_serve(verbs.add_parser("serve", parents=[common], help="run the service over HTTPS; makes a missing state"))
     _add_enrol(verbs.add_parser("enrol", parents=[common], help="admit an authority after comparing its fingerprint"))
+    _add_fsck(verbs.add_parser("fsck", parents=[common], help="check everything that is kept, also beside a service"))
+    _add_collect(verbs.add_parser("collect", parents=[common], help="clear what belongs to nothing out of the store"))
     return parser
+
+
+def _add_fsck(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Replay every chain, rebuild the log, hold tables and store to them. Changes nothing."
+    parser.add_argument("--objects", action="store_true", help="read every body and header back, and hash it")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line: the findings, then the summary")
+    parser.set_defaults(command=upkeep.fsck)
+
+
+def _add_collect(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Remove uploads, bodies and headers that no row names; the service does so itself, daily."
+    parser.add_argument("--dry-run", action="store_true", help="tell of them, and remove nothing")
+    parser.add_argument(
+        "--older-than", metavar="AGE", default="1d", help="leave what is younger alone: 1h or more (default: 1d)"
+    )
+    parser.set_defaults(command=upkeep.collect)
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:

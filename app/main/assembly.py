@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from app.api import application
 from app.db import migrate
 from app.db.engine import connect
+from app.errors import StateConflict
 from app.jobs.caretaker import Caretaker
 from app.jobs.sequencer import Sequencer
 from app.services import enrolment, state
@@ -60,6 +61,30 @@ def open_store(settings: Settings) -> Store:
         StoreError: It cannot be opened.
     """
     return LocalStore(settings.store) if isinstance(settings.store, Path) else S3Store(settings.store)
+
+
+def inspect(settings: Settings, clock: Callable[[], datetime] = now) -> Runtime:
+    """What lies in a state, to be looked at: nothing is made, migrated or begun.
+
+    Raises:
+        StateConflict: There is no state, or its database is of another version.
+        Refusal, CustodyError, StoreError: The state cannot be used.
+    """
+    if not state.is_made(settings):
+        raise StateConflict(f"there is no state in {settings.state}", hint="name it with --state, or make it: `init`")
+    kept = state.prepare(settings, clock())
+    engine = connect(settings.database)
+    if not migrate.is_current(engine):
+        raise StateConflict("the database has another schema", hint="run `rogatory-server migrate`, with this version")
+    return Runtime(
+        settings=settings,
+        origin=kept.origin,
+        engine=engine,
+        store=open_store(settings),
+        token_keys=kept.token_keys,
+        log_keys=tuple(signer.verifier for signer in kept.signers),
+        now=clock,
+    )
 
 
 def assemble(settings: Settings, clock: Callable[[], datetime] = now) -> Service:
