@@ -48,7 +48,7 @@ def everything(store, key):
 
 def in_parallel(calls):
     """Results or store errors of calls that start at the same moment."""
-    gate = threading.Barrier(len(calls))
+    gate = threading.Barrier(len(calls), timeout=30)  # should the test be interrupted before all have started
 
     def run(call):
         gate.wait()
