@@ -4,6 +4,7 @@
 made again so that they fit, batch for batch as they were, so that all that lies before the change stays as it is.
 """
 
+import base64
 import json
 import secrets
 import shutil
@@ -27,6 +28,7 @@ from custody import canonical, leaf, tiles
 from custody.entry import ZERO
 from custody.note import SignerKey
 from custody.statement import parse as parse_statement
+from custody.statement import sign
 from storage.local import LocalStore
 
 EMPTIED = ("ledger", "log_leaves", "tiles", "tail_heads", "checkpoints", "pending")
@@ -36,7 +38,7 @@ EMPTIED = ("ledger", "log_leaves", "tiles", "tail_heads", "checkpoints", "pendin
 class Row:
     """An entry on its way into a log; `batch` counts the tail leaves before it.
 
-    `branch` tells entries apart that claim one place of a chain.
+    An entry of a `branch` follows, like another of its chain, the entry before the one at seq `before`.
     """
 
     chain: str
@@ -44,6 +46,7 @@ class Row:
     salt: bytes
     batch: int
     branch: str = ""
+    before: int = -1
 
     @property
     def event(self):
@@ -56,13 +59,17 @@ class Row:
     def edited(self, **changes):
         return replace(self, fields=self.fields | changes)
 
+    def without(self, name):
+        return replace(self, fields={key: value for key, value in self.fields.items() if key != name})
+
 
 def snapshot(state: Path, target: Path) -> Path:
     """A backup of a state directory, taken while the service may be running."""
     shutil.copytree(state, target, ignore=shutil.ignore_patterns("rogatory.db*"))
-    with closing(sqlite3.connect(state / "rogatory.db")) as source, closing(
-        sqlite3.connect(target / "rogatory.db")
-    ) as copy:
+    with (
+        closing(sqlite3.connect(state / "rogatory.db")) as source,
+        closing(sqlite3.connect(target / "rogatory.db")) as copy,
+    ):
         source.backup(copy)
     (target / "rogatory.db").chmod(0o600)
     return target
@@ -73,6 +80,7 @@ class Operator:
 
     def __init__(self, state: Path):
         self.state = state
+        self._renamed = {}
         self.origin = (state / "origin").read_text().strip()
         with closing(self.database()) as database:
             names = database.execute("select name from sqlite_master where type = 'trigger'").fetchall()
@@ -89,6 +97,10 @@ class Operator:
     def database(self):
         return sqlite3.connect(self.state / "rogatory.db", isolation_level=None)
 
+    def do(self, query):
+        with closing(self.database()) as database:
+            database.execute(query)
+
     def signers(self):
         for name, kind in LOG_KEYS.items():
             key = load_pem_private_key((self.state / "log" / name).read_bytes(), None)
@@ -99,14 +111,15 @@ class Operator:
     def rows(self):
         """All entries in the order of the log."""
         query = (
-            "select g.chain, g.body, g.salt from log_leaves l left join ledger g on g.id = l.ledger_id order by l.idx"
+            "select g.chain, g.body, g.salt, l.ledger_id from log_leaves l left join ledger g on g.id = l.ledger_id"
+            " order by l.idx"
         )
         found, batch = [], 0
         with closing(self.database()) as database:
-            for chain, body, salt in database.execute(query):
-                if body is None:
+            for chain, body, salt, ledger_id in database.execute(query):
+                if ledger_id is None:
                     batch += 1
-                else:
+                elif body is not None:
                     found.append(Row(chain, json.loads(body), salt, batch))
         return found
 
@@ -141,11 +154,7 @@ class Operator:
         change(payload)
         body = canonical.encode(payload)
         if keys:
-            from custody.statement import sign  # noqa: PLC0415
-
             return self.lay(sign(payload, list(keys)))
-        import base64  # noqa: PLC0415
-
         outer["payload"] = base64.b64encode(body).decode()
         return self.lay(parse_statement(json.dumps(outer, separators=(",", ":"), sort_keys=True).encode()))
 
@@ -157,13 +166,24 @@ class Operator:
         fields = like.fields | {"actor": actor, "statement": named, "nonce": secrets.token_hex(16)} | changes
         return replace(like, fields=fields, salt=secrets.token_bytes(32))
 
-    def edit_body(self, row, **changes):
-        """Change the stored bytes of one entry and nothing else."""
+    def edit_body(self, row, *, hashed=False, **changes):
+        """Change the stored bytes of one entry, and if `hashed` the hash beside them; nothing else."""
+        body, place = canonical.encode(row.fields | changes), (row.chain, row.fields["seq"])
         with closing(self.database()) as database:
-            body = canonical.encode(row.fields | changes)
-            database.execute(
-                "update ledger set body = ? where chain = ? and seq = ?", (body, row.chain, row.fields["seq"])
-            )
+            database.execute("update ledger set body = ? where chain = ? and seq = ?", (body, *place))
+            if hashed:
+                digest = sha256(body).digest()
+                database.execute("update ledger set hash = ? where chain = ? and seq = ?", (digest, *place))
+
+    def strike(self, row):
+        """Take one entry out; its leaf stays."""
+        with closing(self.database()) as database:
+            database.execute("delete from ledger where chain = ? and seq = ?", (row.chain, row.fields["seq"]))
+
+    def strike_salted(self, salt):
+        """Take out the entry that bears this salt; its leaf stays."""
+        with closing(self.database()) as database:
+            database.execute("delete from ledger where salt = ?", (salt,))
 
     def rebuild(self, rows, *, linked=True):
         """Make the log of these entries, repaired: everything is computed anew and signed.
@@ -172,7 +192,7 @@ class Operator:
             rows: In the order of the log.
             linked: Whether `seq` and `prev` are repaired too.
         """
-        heads, batches = {}, {}
+        heads, batches, self._renamed = {}, {}, {}
         with closing(self.database()) as database:
             database.execute("begin")
             for table in EMPTIED:
@@ -184,7 +204,8 @@ class Operator:
                 database.execute("insert into ledger values (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
                 batches.setdefault(row.batch, []).append(number)
             database.execute("update chains set next_seq = 0, head_hash = null, head_salt = null")
-            for (chain, _), (seq, digest, salt) in heads.items():
+            for chain in {row.chain for row in rows}:
+                seq, digest, salt = heads[chain, ""]
                 query = "update chains set next_seq = ?, head_hash = ?, head_salt = ? where handle = ?"
                 database.execute(query, (seq, digest, salt, chain))
             database.execute("commit")
@@ -192,16 +213,22 @@ class Operator:
         return self
 
     def _place(self, heads, row, *, linked):
-        before = heads.get((row.chain, row.branch)) or heads.get((row.chain, ""))
+        before = heads.get((row.chain, row.before if row.branch else "")) or None
         seq, digest, salt = before or (0, b"", b"")
         links = {"seq": seq, "prev": digest.hex() or ZERO} if linked else {}
-        body = canonical.encode(row.fields | links)
+        fields, noted = row.fields | links, row.fields.get("noted", {})
+        if noted.get("opened") in self._renamed:
+            fields["noted"] = noted | {"opened": self._renamed[noted["opened"]]}
+        body = canonical.encode(fields)
         if before is None:
             label = leaf.first_label(self.origin, bytes.fromhex(row.chain))
         else:
             label = leaf.next_label(salt, digest)
         found = sha256(body).digest()
-        heads[row.chain, row.branch] = (seq + 1, found, row.salt)
+        self._renamed[sha256(canonical.encode(row.fields)).hexdigest()] = found.hex()
+        heads[row.chain, seq + 1] = (seq + 1, found, row.salt)
+        if not row.branch:
+            heads[row.chain, ""] = heads[row.chain, seq + 1]
         return body, found, label
 
     def _log(self, batches):

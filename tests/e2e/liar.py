@@ -3,6 +3,7 @@
 import http.client
 import ssl
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -18,6 +19,7 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes = field(repr=False)
+    asked: dict[str, str] = field(repr=False)
 
 
 class Liar:
@@ -27,6 +29,7 @@ class Liar:
     """
 
     def __init__(self, port, upstream, certificates):
+        self._upstream = upstream
         self.lie = None
         self.told = 0
         liar = self
@@ -36,7 +39,7 @@ class Liar:
 
             def pass_on(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                answer = liar.ask(upstream, self.command, self.path, dict(self.headers), body)
+                answer = liar.ask(self.command, self.path, dict(self.headers), body)
                 if liar.lie is not None and liar.lie(answer):
                     liar.told += 1
                 self.send_response_only(answer.status)
@@ -48,7 +51,10 @@ class Liar:
                 if self.command != "HEAD":
                     self.wfile.write(answer.body)
 
-            do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = do_DELETE = pass_on
+            def __getattr__(self, name):
+                if name.startswith("do_"):
+                    return self.pass_on
+                raise AttributeError(name)
 
             def log_message(self, *_):
                 pass
@@ -61,14 +67,27 @@ class Liar:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
-    def ask(self, upstream, method, path, headers, body):
+    @contextmanager
+    def leading_to(self, port):
+        """Pass everything on to another service for a while."""
+        before, self._upstream = self._upstream, port
+        try:
+            yield
+        finally:
+            self._upstream = before
+
+    def again(self, answer, path):
+        """What the service would have answered the same caller at another path."""
+        return self.ask(answer.method, path, answer.asked, b"")
+
+    def ask(self, method, path, headers, body):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        line = http.client.HTTPSConnection("127.0.0.1", upstream, context=context, timeout=60)
+        line = http.client.HTTPSConnection("127.0.0.1", self._upstream, context=context, timeout=60)
         try:
             line.request(method, path, body or None, headers | {"Connection": "close"})
             found = line.getresponse()
-            return Answer(method, path, found.status, dict(found.getheaders()), found.read())
+            return Answer(method, path, found.status, dict(found.getheaders()), found.read(), headers)
         finally:
             line.close()
 
