@@ -1,15 +1,19 @@
 """Whole hand-overs without a line of our code: by the shell of the guide, as it stands there, and by a Node script."""
 
+import base64
+import io
 import json
 import os
 import re
 import subprocess
+import zipfile
 from hashlib import sha256
 
 import pytest
 
 from custody import canonical
-from tests.e2e.theatre import PATIENCE, ROOT, opened, tool
+from tests.custody.sealing.independent import node
+from tests.e2e.theatre import PATIENCE, ROOT, client_of, opened, tool
 
 GUIDE = ROOT / "docs" / "guide" / "integrate.md"
 NODE = ROOT / "tests" / "node"
@@ -48,9 +52,13 @@ def keys(party):
     return party.home / "default" / "keys"
 
 
+def profile_of(party):
+    return json.loads((party.home / "default" / "profile.json").read_text())
+
+
 def variables(party, work, **more):
     """What the guide's reader is told, for a party's client."""
-    profile = json.loads((party.home / "default" / "profile.json").read_text())
+    profile = profile_of(party)
     work.mkdir()
     return {
         "PATH": os.environ["PATH"],
@@ -151,11 +159,29 @@ def test_what_the_shell_of_the_guide_received_is_what_was_sent_and_its_receipt_s
     assert len(receipt["items"]) == 2
 
 
+def test_the_shell_that_has_another_key_for_the_sender_asks_for_nothing(classic, by_shell, tmp_path):
+    _, manifest = by_shell
+    public = tmp_path / "other.pem"
+    command = [tool("openssl"), "pkey", "-in", keys(classic.receiver) / "statement.pem", "-pubout", "-out", public]
+    subprocess.run(command, check=True)
+    told = variables(
+        classic.receiver,
+        tmp_path / "receive",
+        PACKAGE=manifest["package"],
+        HANDLE=manifest["chain"],
+        IDENTITY=keys(classic.receiver) / "encryption.age",
+        SENDER_KEY=public,
+    )
+    done = subprocess.run([tool("bash"), "-c", blocks("receive")], env=told, capture_output=True, check=False)
+    assert done.returncode != 0
+    assert not (tmp_path / "receive" / "release").exists()
+
+
 @pytest.fixture(scope="module")
 def by_node(theatre, tmp_path_factory):
     """Two files, post-quantum, their first uploads cut after 5 MB: what the script says, and the files."""
     folder = tmp_path_factory.mktemp("by-node")
-    profile = json.loads((theatre.sender.home / "default" / "profile.json").read_text())
+    profile = profile_of(theatre.sender)
     files = {"image.raw": b"\xa5sector " * 2_500_000, "Pr\u00fcfbericht \u201eEntwurf\u201c.pdf": CONTENT}
     for name, data in files.items():
         (folder / name).write_bytes(data)
@@ -233,6 +259,66 @@ def test_the_node_script_seals_to_nobody_whose_registry_it_cannot_believe(theatr
     done = sender_script(theatre, tmp_path / "told.json")
     assert done.returncode != 0
     assert "Refused" in done.stderr
+
+
+REGISTRY_ATTACKS = {
+    "the last entry is left out": ("entries.jsonl leaves.jsonl", lambda lines: lines[:-1]),
+    "the last leaf has another salt": (
+        "leaves.jsonl",
+        lambda lines: [*lines[:-1], re.sub(rb'"salt":"[0-9a-f]{4}', b'"salt":"beef', lines[-1])],
+    ),
+    "an entry has another time": (
+        "entries.jsonl",
+        lambda lines: [*lines[:-1], re.sub(rb"\.[0-9]{6}Z", b".999999Z", lines[-1])],
+    ),
+    "the tail shows no labels": (
+        "tail.json",
+        lambda lines: [re.sub(rb'"bucket":\[[^]]*\]', b'"bucket":["' + b"0" * 64 + b'"]', lines[0])],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def registry(theatre):
+    """The receiver's registry as it is fetched, with a last entry that ends something: {name: bytes}."""
+    theatre.run(theatre.receiver, "enrolment", "role", "auditor", "--end")
+    path = f"/v1/authorities/{theatre.receiver.authority}/registry"
+    with client_of(theatre.sender) as client:
+        archive = zipfile.ZipFile(io.BytesIO(client.connection.request("GET", path).content))
+    return {name: archive.read(name) for name in archive.namelist()}
+
+
+def judged(theatre, files):
+    """What the Node script makes of a registry: ids of keys, or why it is refused."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    trust = json.loads(theatre.sender.trust.read_text())
+    job = {
+        "zip": base64.b64encode(packed.getvalue()).decode(),
+        "authority": theatre.receiver.authority,
+        "trust": trust,
+    }
+    (result,) = node("registries.mjs", json.dumps([job]).encode())
+    return result
+
+
+def test_the_node_script_finds_the_keys_of_a_registry_that_is_whole(theatre, registry):
+    (found,) = judged(theatre, registry)
+    assert re.fullmatch("[0-9a-f]{64}", found)
+
+
+@pytest.mark.parametrize("attack", REGISTRY_ATTACKS)
+def test_the_node_script_refuses_a_registry_where(theatre, registry, attack):
+    names, change = REGISTRY_ATTACKS[attack]
+    spoilt = dict(registry)
+    for name in names.split():
+        path = f"registry/{theatre.receiver.authority}/{name}"
+        lines = change(registry[path].splitlines())
+        spoilt[path] = b"\n".join([*lines, b""])
+        assert spoilt[path] != registry[path]
+    assert "refused" in judged(theatre, spoilt)
 
 
 def test_the_javascript_of_the_guide_is_what_the_node_script_runs():

@@ -91,7 +91,10 @@ const signsWithOne = (algorithms) => algorithms.length === 1 && algorithms[0] ==
 function batchRoot(proven, size, hashes) {
   const rest = [...hashes];
   const within = (low, high) => {
-    if (![...proven.keys()].some((index) => low <= index && index < high)) return rest.shift();
+    if (![...proven.keys()].some((index) => low <= index && index < high)) {
+      demand(rest.length > 0, "hashes are missing");
+      return rest.shift();
+    }
     if (high - low === 1) return proven.get(low);
     const middle = low + splitAt(high - low);
     const left = within(low, middle);
