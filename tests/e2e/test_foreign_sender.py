@@ -11,7 +11,8 @@ from hashlib import sha256
 
 import pytest
 
-from custody import canonical
+from custody import batch, canonical, merkle, packing
+from custody.tail import TailProof, TailTree, bucket_of
 from tests.custody.sealing.independent import node
 from tests.e2e.theatre import PATIENCE, ROOT, client_of, opened, tool
 
@@ -319,6 +320,52 @@ def test_the_node_script_refuses_a_registry_where(theatre, registry, attack):
         spoilt[path] = b"\n".join([*lines, b""])
         assert spoilt[path] != registry[path]
     assert "refused" in judged(theatre, spoilt)
+
+
+def leaves_of_the_log(client, size):
+    """All leaf data of a log of fewer than 256 leaves, as anybody reads them."""
+    tile = client.connection.request("GET", f"/log/tile/entries/000.p/{size}").content
+    found = []
+    while tile:
+        length = int.from_bytes(tile[:2])
+        found.append(tile[2 : 2 + length])
+        tile = tile[2 + length :]
+    return found
+
+
+def withheld(registry, folder, leaves, size):
+    """The registry without its last entry, everything else proven as well as a service that has the whole log can."""
+    lines = {name: registry[f"{folder}/{name}"].splitlines(keepends=True) for name in ("entries.jsonl", "leaves.jsonl")}
+    *shown, hidden = map(json.loads, lines["leaves.jsonl"])
+    hashes = [merkle.leaf_hash(leaf) for leaf in leaves]
+    places = [*(leaf["index"] for leaf in shown), size - 1]
+    proof = batch.batch_proof(places, size, lambda level, at: merkle_root(hashes[at << level : (at + 1) << level]))
+    label, labels = bytes.fromhex(hidden["label"]), [leaf[1:33] for leaf in leaves if leaf[0] == 1]
+    tree, bucket = TailTree(), bucket_of(label)
+    for each in labels:
+        tree.add(each)
+    beside = tuple(each for each in labels if bucket_of(each) == bucket)
+    tail = TailProof(tree.root(), beside, tuple(tree.path(bucket)))
+    return {f"{folder}/{name}": b"".join(found[:-1]) for name, found in lines.items()} | {
+        "inclusion": batch.encode(size, proof),
+        f"{folder}/tail.json": packing.encode_tail(tail) + b"\n" * registry[f"{folder}/tail.json"].endswith(b"\n"),
+    }
+
+
+def merkle_root(hashes):
+    """Of a power of two of leaf hashes."""
+    if len(hashes) == 1:
+        return hashes[0]
+    half = len(hashes) // 2
+    return merkle.node_hash(merkle_root(hashes[:half]), merkle_root(hashes[half:]))
+
+
+def test_the_node_script_finds_that_a_well_proven_registry_hides_its_end(theatre, registry):
+    size = int(registry["checkpoint"].split(b"\n")[1])
+    with client_of(theatre.sender) as client:
+        leaves = leaves_of_the_log(client, size)
+    hidden = withheld(registry, f"registry/{theatre.receiver.authority}", leaves, size)
+    assert judged(theatre, registry | hidden) == {"refused": "something follows in the registry"}
 
 
 def test_the_javascript_of_the_guide_is_what_the_node_script_runs():
