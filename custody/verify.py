@@ -136,7 +136,7 @@ def _report(case: Case, checks: tuple[Check, ...], *, allow_withheld: bool) -> R
     withheld = tuple(Withheld(chain.name, chain.withheld) for chain in case.chains.values() if chain.withheld)
     return Report(
         checks=checks,
-        demanded=case.trust.demanded,
+        demanded=case.trust.demanded | _asked(case),
         trusting=tuple(_trusting(case, passed)),
         times=clock.brackets(case) if "time" in passed else (),
         withheld=withheld,
@@ -148,6 +148,12 @@ def _report(case: Case, checks: tuple[Check, ...], *, allow_withheld: bool) -> R
         root=checkpoint.root.hex() if checkpoint is not None else None,
         entries=sum(len(chain.entries) for chain in case.chains.values()),
     )
+
+
+def _asked(case: Case) -> set[str]:
+    """What the reader demands by what it brings: a comparison that then cannot be made must not end in "verified"."""
+    asked = {"consistency"} if case.since is not None or case.mirror is not None else set()
+    return asked | ({"completeness"} if case.mirror is not None else set())
 
 
 def _trusting(case: Case, passed: set[str]) -> list[str]:

@@ -264,6 +264,19 @@ def test_an_older_bundle_shows_an_entry_that_is_gone(tmp_path):
     assert end(w.copy()).verify(with_proof(end(w.copy()), len(w.slots)), since=old)["consistency"].status is Status.PASS
 
 
+def test_what_the_reader_brings_and_nothing_can_be_compared_with_is_not_verified(tmp_path):
+    w = World(seen=False).exchange()
+    kept, mirror = tmp_path / "checkpoint", w.mirror(tmp_path / "mirror")
+    kept.write_bytes(w.checkpoint())
+    assert w.verify(mirror=mirror).verified
+    later = end(w.copy())
+    for brought in ({"since": kept}, {"mirror": mirror}):
+        report = later.verify(**brought)
+        assert report["consistency"].status is Status.NOT_CHECKED or report["completeness"].status is Status.NOT_CHECKED
+        assert (report.exit_code, report.verified) == (21, False)
+    assert later.verify().verified
+
+
 def test_two_checkpoints_of_one_size_are_two_books(tmp_path):
     w = World(seen=False).exchange()
     old = tmp_path / "checkpoint"
