@@ -1,0 +1,179 @@
+"""Parties at work against a server that dies: what they were told is remembered, what they were not told is asked again."""
+
+import secrets
+import time
+from random import Random
+from threading import Event, Thread
+
+import httpx
+
+from custody import entry as entries
+from tests.app import party
+from tests.app.party import BYTES, TUS, Item
+
+PATIENCE = 60
+RETRIED = {429, 503}
+
+
+class Line:
+    """HTTP that outlives the server: a request is made again until it is answered."""
+
+    def __init__(self, url, stopping):
+        self.http, self.stopping = party.client(url), stopping
+        self.broken = 0
+
+    def ask(self, method, path, *, again=True, **more):
+        """The answer; None where it is unknown what came of the request and it is not made again."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                answer = self.http.request(method, path, **more)
+            except httpx.TransportError as error:
+                self.broken += 1
+                if not again and not isinstance(error, httpx.ConnectError):
+                    return None
+            else:
+                if answer.status_code not in RETRIED:
+                    return answer
+            assert time.monotonic() < end, (method, path)
+            time.sleep(0.02)
+
+
+class Party(Thread):
+    """One sender and one receiver who hand packages over, one after the other, until told to stop."""
+
+    def __init__(self, number, service, alice, bob, seed):
+        super().__init__(daemon=True, name=f"party {number}")
+        self.random = Random(seed * 1000 + number)
+        self.service, self.alice, self.bob = service, alice, bob
+        self.court = bob.authority
+        self.stopping, self.wrong = Event(), []
+        self.line = Line(service.address, self.stopping)
+        self.records, self.bodies, self.sealed, self.sent_again = {}, {}, [], 0
+        self.tokens = {who: who.headers for who in (alice, bob)}
+
+    def run(self):
+        try:
+            matter = None
+            while not self.stopping.is_set():
+                if matter is None or self.random.random() < 0.3:
+                    matter = self.open_exchange()
+                self.hand_over(matter)
+        except Exception as error:  # noqa: BLE001 - told by the test
+            self.wrong.append(error)
+
+    def post(self, who, path, said):
+        """Lodge a statement until its record comes; what was recorded is remembered."""
+        body = {"envelope": said.envelope.decode()}
+        answer = self.line.ask("POST", path, json=body, headers=self.tokens[who])
+        assert answer.status_code in (200, 201), (path, answer.status_code, answer.text)
+        self.sent_again += answer.status_code == 200
+        record = answer.json()["record"]
+        made = party.check_record(self.service, record)
+        assert made.statement_id == said.id
+        assert self.records.setdefault(record["index"], made.data) == made.data
+        return made, answer.json()
+
+    def open_exchange(self):
+        handle = secrets.token_hex(32)
+        detail = {"parties": sorted([self.alice.authority.id, self.court.id])}
+        _, answer = self.post(self.alice, "/v1/exchanges", self.alice.act("exchange.opened", handle, detail=detail))
+        return party.Matter(handle, answer["exchange"])
+
+    def hand_over(self, matter):
+        package = secrets.token_hex(16)
+        said = self.alice.act("package.declared", matter.handle, {"package": package}, {"recipients": [self.court.id]})
+        self.post(self.alice, f"/v1/exchanges/{matter.id}/packages", said)
+        size = 17 * party.MIB if self.random.random() < 0.1 else self.random.randrange(1000, 300_000)
+        items = [Item(self.random.randbytes(size), [self.court.identity.recipient]), self.item(5000)]
+        for item in items:
+            self.upload(package, item)
+            digest = item.member["header"]["sha256"]
+            sent = {**self.tokens[self.alice], "Content-Type": "application/octet-stream"}
+            put = self.line.ask("PUT", f"/v1/packages/{package}/headers/{digest}", content=item.header, headers=sent)
+            assert put.status_code in (200, 201), put.text
+        manifest = self.alice.manifest(matter, package, items, [self.court])
+        made, _ = self.post(self.alice, f"/v1/packages/{package}/seal", manifest)
+        sealed = party.Sent(matter, package, items, manifest, entries.parse(made.data))
+        self.sealed.append(sealed)
+        self.receive(sealed)
+
+    def item(self, size):
+        return Item(self.random.randbytes(size), [self.court.identity.recipient])
+
+    def upload(self, package, item):
+        headers = {**self.tokens[self.alice], **TUS, "Upload-Length": str(len(item.body))}
+        made = self.line.ask("POST", f"/v1/packages/{package}/items/{item.id}/uploads", headers=headers)
+        assert made.status_code in (200, 201), made.text
+        location, offset = made.headers["Location"], 0
+        at_most = max(1000, len(item.body) // self.random.randrange(1, 6))
+        while offset < len(item.body):
+            chunk = item.body[offset : offset + at_most]
+            headers = {**self.tokens[self.alice], **TUS, **BYTES, "Upload-Offset": str(offset)}
+            answer = self.line.ask("PATCH", location, content=chunk, headers=headers, again=False)
+            if answer is not None and answer.status_code == 204:
+                assert int(answer.headers["Upload-Offset"]) == offset + len(chunk)
+                offset += len(chunk)
+                continue
+            assert answer is None or answer.status_code == 409, (answer.status_code, answer.text)
+            offset = self.resume(location, offset, offset + len(chunk))
+        self.bodies[package, item.id] = item.body
+
+    def resume(self, location, acknowledged, sent):
+        """Where an upload stands: nothing acknowledged is lost, nothing is there that was not sent."""
+        answer = self.line.ask("HEAD", location, headers={**self.tokens[self.alice], **TUS})
+        assert answer.status_code == 200, answer.status_code
+        offset = int(answer.headers["Upload-Offset"])
+        assert acknowledged <= offset <= sent
+        return offset
+
+    def receive(self, sent):
+        detail = {"grant": sent.manifest.id}
+        said = self.bob.act("key.released", sent.matter.handle, {"package": sent.package}, detail)
+        _, answer = self.post(self.bob, f"/v1/packages/{sent.package}/release", said)
+        assert {each["item"] for each in answer["headers"]} == {item.id for item in sent.items}
+        digests = [{name: item.member[name] for name in ("id", "sha256", "blake3")} for item in sent.items]
+        facts = {"manifest": sent.manifest.id, "sealed": sent.sealed.hash.hex(), "outcome": "accepted"}
+        items = sorted(({**each, "plaintext": "checked"} for each in digests), key=lambda each: each["id"])
+        said = self.bob.say("receipt", sent.matter.handle, items=items, **facts)
+        self.post(self.bob, f"/v1/packages/{sent.package}/receipt", said)
+
+    def end(self):
+        self.stopping.set()
+        self.join()
+        self.line.http.close()
+
+
+class Watcher(Thread):
+    """A recipient who looks at the list all the time: whatever is listed is whole."""
+
+    def __init__(self, service, bob):
+        super().__init__(daemon=True, name="watcher")
+        self.stopping, self.wrong, self.looks = Event(), [], 0
+        self.bob, self.line = bob, Line(service.address, self.stopping)
+        self.headers = bob.headers
+        self.start()
+
+    def run(self):
+        try:
+            while not self.stopping.is_set():
+                answer = self.line.ask("GET", "/v1/packages", headers=self.headers)
+                assert answer.status_code == 200, answer.text
+                for package in answer.json()["packages"]:
+                    self.look(package)
+                self.looks += 1
+                time.sleep(0.05)
+        except Exception as error:  # noqa: BLE001 - told by the test
+            self.wrong.append(error)
+
+    def look(self, package):
+        sealed = package["state"] != "declared"
+        assert sealed == ("sealed" in package) == ("manifest" in package) == ("retain_until" in package), package
+        assert sealed or package["receipts"] == [], package
+        if sealed:
+            assert [item["state"] for item in package["items"]] == ["sealed"] * 2, package
+
+    def end(self):
+        self.stopping.set()
+        self.join()
+        self.line.http.close()
