@@ -1,7 +1,9 @@
 """Help is instant because it imports nothing, says what comes next, and is the same everywhere it stands."""
 
 import json
+import os
 import subprocess
+import sys
 
 import pytest
 from rogatory.cli import completion, guide
@@ -123,3 +125,12 @@ def test_version_is_one_object(run):
 
 def test_help_under_json_is_an_object_too():
     assert set(json.loads(spawn("keys", "--help", "--json").stdout)) == {"help"}
+
+
+def test_a_reader_that_has_seen_enough_causes_no_traceback():
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "rogatory.cli", "--help"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert done.stderr == ""

@@ -20,11 +20,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     typed = list(argv if argv is not None else parser.arguments())
     terminal = Terminal(json_mode=parser.in_json_mode(typed))
     try:
-        command, args = parser.parse(typed, SECTIONS)
+        try:
+            command, args = parser.parse(typed, SECTIONS)
+        except parser.HelpAsked as asked:
+            return _finish(Outcome({"help": asked.text}, asked.text), terminal)
         terminal = Terminal.of(args)
         return _finish(command.run(args, terminal), terminal)
-    except parser.HelpAsked as asked:
-        return _finish(Outcome({"help": asked.text}, asked.text), terminal)
     except BrokenPipeError:
         _silence_stdout()
         return INTERNAL
