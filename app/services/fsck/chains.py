@@ -6,6 +6,7 @@ that what is held in memory is the registries and the largest exchange.
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -112,7 +113,8 @@ class ChainReader:
             .where(LedgerRow.chain == handle)
             .order_by(LedgerRow.seq, LedgerRow.id)
         )
-        yield from self._session.execute(query.execution_options(yield_per=_AT_ONCE))
+        with closing(self._session.execute(query.execution_options(yield_per=_AT_ONCE))) as rows:
+            yield from rows
 
     def _entry(self, row: Row[Any], chain: Row[Any], before: _Head | None, where: str) -> Entry:
         expect, found = self._findings.expect, entries.parse(row.body)

@@ -6,6 +6,7 @@ that no grant names, spent tokens, idempotency keys, the sequencer's term.
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final
@@ -217,7 +218,8 @@ class Tables:
         return query.join(Package, Package.id == model.package_id).where(Package.exchange_id == exchange)
 
     def _stream(self, query: Select[Any]) -> Iterator[Row[Any]]:
-        yield from self._session.execute(query.execution_options(yield_per=_AT_ONCE))
+        with closing(self._session.execute(query.execution_options(yield_per=_AT_ONCE))) as rows:
+            yield from rows
 
 
 def _table(model: type[Base]) -> Table:

@@ -1,6 +1,7 @@
 """The log rebuilt from its leaves: tree, tiles, tails, checkpoints; held to what is stored and signed."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any, Final
 
 from sqlalchemy import Row, func, select
@@ -128,12 +129,14 @@ def _leaves(session: Session) -> Iterator[Any]:
         .outerjoin(LedgerRow, LedgerRow.id == LogLeaf.ledger_id)
         .order_by(LogLeaf.idx)
     )
-    yield from session.execute(query.execution_options(yield_per=_AT_ONCE))
+    with closing(session.execute(query.execution_options(yield_per=_AT_ONCE))) as rows:
+        yield from rows
 
 
 def _checkpoints(session: Session) -> Iterator[Any]:
     query = select(CheckpointRow.size, CheckpointRow.root, CheckpointRow.signed_at, CheckpointRow.note)
-    yield from session.execute(query.order_by(CheckpointRow.size).execution_options(yield_per=_AT_ONCE))
+    with closing(session.execute(query.order_by(CheckpointRow.size).execution_options(yield_per=_AT_ONCE))) as rows:
+        yield from rows
 
 
 def _check_note(row: Row[Any], rebuilt: Rebuilt, origin: str, keys: Sequence[VerifierKey], findings: Findings) -> None:
