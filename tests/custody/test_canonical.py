@@ -12,7 +12,9 @@ from custody.errors import CustodyError
 keys = st.from_regex(r"[a-z][a-z0-9_]{0,10}", fullmatch=True)
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 leaves = text | st.booleans() | st.integers(-MAX_INTEGER, MAX_INTEGER)
-values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=12)
+values = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=12
+)
 objects = st.dictionaries(keys, values, max_size=5)
 
 

@@ -181,7 +181,9 @@ def test_a_manifest_names_live_keys_of_its_recipients():
 def test_an_item_does_not_arrive_after_the_seal():
     case = Case().sealed()
     noted = {"size": 100, "part_size": GRID, "parts": digest("late")}
-    refused(case.take, "upload.completed", subject={"package": case.package, "item": secrets.token_hex(16)}, noted=noted)
+    refused(
+        case.take, "upload.completed", subject={"package": case.package, "item": secrets.token_hex(16)}, noted=noted
+    )
 
 
 def test_a_header_leaves_only_after_its_conditions_were_accepted_by_whom_they_bind():
@@ -245,8 +247,12 @@ def test_the_service_cannot_speak_for_a_party_nor_a_party_for_the_service():
     with pytest.raises(EntryMalformed):
         case.chain.add("package.declared", subject={"package": case.package})
     with pytest.raises(EntryMalformed):
-        case.chain.add("upload.completed", POLICE.says("act", case.handle, event="upload.completed"),
-                       subject={"package": case.package, "item": case.item}, noted={"size": 1, "part_size": GRID, "parts": digest("x")})
+        case.chain.add(
+            "upload.completed",
+            POLICE.says("act", case.handle, event="upload.completed"),
+            subject={"package": case.package, "item": case.item},
+            noted={"size": 1, "part_size": GRID, "parts": digest("x")},
+        )
 
 
 def test_a_statement_of_another_kind_does_not_stand_under_an_event():

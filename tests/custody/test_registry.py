@@ -40,7 +40,10 @@ def test_a_revoked_key_counts_before_its_revocation_and_not_after(police):
 
 @pytest.mark.parametrize("change", ["suspended", "revoked"])
 def test_a_principal_that_is_out_no_longer_signs(police, change):
-    police.lodge(f"principal.{change}", police.registry_act(f"principal.{change}", {"principal": police.principal}, {"reason": "left"}))
+    police.lodge(
+        f"principal.{change}",
+        police.registry_act(f"principal.{change}", {"principal": police.principal}, {"reason": "left"}),
+    )
     assert entitled(police, at=3)
     with pytest.raises(SignerNotEntitled):
         entitled(police, at=4)
@@ -48,10 +51,16 @@ def test_a_principal_that_is_out_no_longer_signs(police, change):
 
 def test_a_suspended_principal_comes_back_and_a_revoked_one_does_not(police):
     for change in ("suspended", "reinstated", "revoked"):
-        police.lodge(f"principal.{change}", police.registry_act(f"principal.{change}", {"principal": police.principal}, {"reason": "x"}))
+        police.lodge(
+            f"principal.{change}",
+            police.registry_act(f"principal.{change}", {"principal": police.principal}, {"reason": "x"}),
+        )
     assert entitled(police, at=5)
     with pytest.raises(RegistryRuleBroken):
-        police.lodge("principal.reinstated", police.registry_act("principal.reinstated", {"principal": police.principal}, {"reason": "x"}))
+        police.lodge(
+            "principal.reinstated",
+            police.registry_act("principal.reinstated", {"principal": police.principal}, {"reason": "x"}),
+        )
 
 
 def test_a_role_that_ended_no_longer_entitles(police):
@@ -68,7 +77,9 @@ def test_a_rotated_key_takes_effect_after_its_entry(police):
     said = police.key_statement("rotate", [police.key, new], key=record.fields(), replaces=police.key.public.id)
     police.lodge("key.rotated", said)
     with pytest.raises(SignerNotEntitled):
-        police.lodge("role.ended", police.registry_act("role.ended", {"principal": police.principal}, {"role": "sender"}))
+        police.lodge(
+            "role.ended", police.registry_act("role.ended", {"principal": police.principal}, {"role": "sender"})
+        )
     police.key = new
     police.lodge("role.ended", police.registry_act("role.ended", {"principal": police.principal}, {"role": "sender"}))
 
@@ -100,18 +111,25 @@ def test_the_recovery_key_alone_may_revoke_the_last_key(police):
 
 
 def test_a_suspended_authority_speaks_through_its_recovery_key_alone(police):
-    police.lodge("authority.suspended", police.registry_act("authority.suspended", {"authority": police.id}, {"reason": "breach"}))
+    police.lodge(
+        "authority.suspended",
+        police.registry_act("authority.suspended", {"authority": police.id}, {"reason": "breach"}),
+    )
     again = police.registry_act("authority.reinstated", {"authority": police.id}, {"reason": "done"})
     assert not police.registry.keys(use="encryption")
     with pytest.raises(SignerNotEntitled):
         police.lodge("authority.reinstated", again)
-    by_recovery = police.registry_act("authority.reinstated", {"authority": police.id}, {"reason": "done"}, [police.recovery])
+    by_recovery = police.registry_act(
+        "authority.reinstated", {"authority": police.id}, {"reason": "done"}, [police.recovery]
+    )
     police.lodge("authority.reinstated", by_recovery)
     assert police.registry.keys(use="encryption")
 
 
 def test_a_principal_cannot_sign_for_its_authority(police):
-    payload = police.common("act", event="role.granted", subject={"principal": police.principal}, detail={"role": "validator"})
+    payload = police.common(
+        "act", event="role.granted", subject={"principal": police.principal}, detail={"role": "validator"}
+    )
     payload["signer"]["principal"] = police.principal
     with pytest.raises(SignerNotEntitled):
         police.lodge("role.granted", statement.sign(payload, [police.voice]))

@@ -100,7 +100,9 @@ class StoreContract:
     @pytest.mark.parametrize("data", [b"", b"x", b"header" * 1000])
     def test_a_blob_comes_out_as_it_went_in(self, store, data):
         info = store.put("headers/aa", data, sha256=sha256(data))
-        assert info == ObjectInfo(key="headers/aa", version=info.version, size=len(data), locked_until=None, written=info.written)
+        assert info == ObjectInfo(
+            key="headers/aa", version=info.version, size=len(data), locked_until=None, written=info.written
+        )
         again = self.reopen(store)
         assert everything(again, "headers/aa") == data
         assert again.stat("headers/aa") == info
