@@ -5,6 +5,7 @@ import secrets
 import pytest
 
 from app import main
+from app.main import options
 from storage.s3_address import S3Address
 from tests.storage import seaweed as servers
 
@@ -34,21 +35,21 @@ def check(seaweed, tmp_path, monkeypatch, capsys):
 
 def test_a_good_bucket_is_well_before_and_after_the_state_is_made(check, seaweed):
     bucket = seaweed.bucket()
-    assert check(bucket)[::2] == (main.OK, "")
-    assert check(bucket, "init")[0] == main.OK
+    assert check(bucket)[::2] == (options.OK, "")
+    assert check(bucket, "init")[0] == options.OK
     code, said, wrong = check(bucket)
-    assert (code, wrong) == (main.OK, "")
+    assert (code, wrong) == (options.OK, "")
     assert f"store       s3://{bucket}/" in said
 
 
 def test_a_bucket_without_versions_and_locks_is_refused_by_name(check, seaweed):
     code, _, wrong = check(seaweed.bucket(lock=False))
-    assert code == main.USAGE
+    assert code == options.USAGE
     for name in ("versioning", "lock", "lock-lengthens-only", "lock-forbids-deletion"):
         assert f"the bucket, {name}: " in wrong
 
 
 def test_a_bucket_that_is_not_there_is_something_that_does_not_answer(check):
     code, _, wrong = check(f"absent-{secrets.token_hex(4)}")
-    assert code == main.TEMPORARY
+    assert code == options.TEMPORARY
     assert "there is no bucket" in wrong
