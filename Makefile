@@ -3,9 +3,10 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DEEP_MINUTES ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo serve test check bench system node lock vectors docs clean
+.PHONY: help venv demo serve test deep check bench system node lock vectors docs clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -45,6 +46,11 @@ test: $(VENV)/.dev ## everything: sets up what is missing, then the whole suite
 	@./tests/system.sh ensure
 	@$(MAKE) --no-print-directory node
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+deep: $(VENV)/.dev ## what scales, for DEEP_MINUTES=30 or as long as given; DEEP_SEED makes a run again
+	@./tests/system.sh ensure
+	@$(MAKE) --no-print-directory node
+	DEEP_MINUTES=$${DEEP_MINUTES:-$(DEEP_MINUTES)} $(BIN)/python -m pytest -n 2 -m deep --dist worksteal
 
 check: $(VENV)/.dev ## lint, format, types, layers
 	$(BIN)/ruff check .
