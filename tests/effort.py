@@ -21,7 +21,7 @@ class Effort:
 
     def __init__(self, name: str, seconds: float) -> None:
         self.name, self.seed = name, SEED
-        self.random = Random(f"{SEED} {name}")  # noqa: S311 - draws tests, not secrets
+        self.random = Random(f"{SEED} {name}")
         self._end = time.monotonic() + seconds
 
     @property
