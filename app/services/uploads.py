@@ -74,6 +74,8 @@ def take_over(upload: str, offset: int, caller: Caller, at: datetime, runtime: R
     """
     with runtime.unit_of_work() as uow:
         row = _mine(uow.session, upload, caller, "upload.send", lock=True)
+        if row.state is not UploadState.COMPLETE:  # whoever comes to an upload that has ended need not ask for its offset
+            _check_alive(row, at)
         if row.offset != offset:
             raise OffsetMismatch(
                 f"the upload stands at {row.offset}, the request begins at {offset}", offset=row.offset
@@ -81,7 +83,6 @@ def take_over(upload: str, offset: int, caller: Caller, at: datetime, runtime: R
         if row.state is UploadState.COMPLETE:
             item = uow.session.get_one(Item, (row.package_id, row.item_id))
             return place_of(row, item.parts)
-        _check_alive(row, at)
         row.fence += 1
         row.expires_at = at + runtime.settings.upload_expiry
         place = place_of(row)
