@@ -9,7 +9,7 @@ Memory is constant: one chunk of the caller's plus 32 bytes for each part. Speci
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -63,22 +63,35 @@ class Digester:
     """Both digests of bytes as they come.
 
     Not for use by two threads at once. Large chunks are hashed in two threads; when `update` returns, the
-    chunk has been read and its buffer may be used again.
+    chunk has been read and its buffer may be used again. `follow` does not wait for that.
     """
 
     def __init__(self) -> None:
         self._size = 0
         self._sha256 = hashlib.sha256()
         self._blake3 = blake3()
+        self._under_way = _UnderWay()
 
     def update(self, data: Bytes) -> None:
         """Take the next bytes of the stream."""
         view = memoryview(data).cast("B")
+        self._under_way.settle()
         _together(view, self._updates())
+        self._size += len(view)
+
+    def follow(self, data: Bytes) -> None:
+        """Take the next bytes of the stream and return while they are hashed.
+
+        The buffer must stay as it is until the next call of any method here has returned: two buffers, used in
+        turn, are enough.
+        """
+        view = memoryview(data).cast("B")
+        self._under_way.begin(view, self._updates())
         self._size += len(view)
 
     def finish(self) -> Digests:
         """Size and digests of all bytes taken so far; changes nothing, so more may follow."""
+        self._under_way.settle()
         return Digests(size=self._size, sha256=self._sha256.digest(), blake3=self._blake3.digest())
 
     def _updates(self) -> list[Callable[[memoryview], object]]:
@@ -99,28 +112,42 @@ class GridDigester:
         self._whole = Digester() if whole else None
         self._part = hashlib.sha256()
         self._filled = 0
+        self._under_way = _UnderWay()
 
     @property
     def size(self) -> int:
         """Bytes taken so far."""
+        self._under_way.settle()
         return len(self.parts) * self.part_size + self._filled
 
     @property
     def body(self) -> Digests | None:
         """Both digests of all bytes taken so far, if they were asked for."""
+        self._under_way.settle()
         return self._whole.finish() if self._whole else None
 
     def update(self, data: Bytes) -> None:
         """Take the next bytes of the stream; `parts` then holds every part that is full."""
         view = memoryview(data).cast("B")
-        whole = self._whole
-        _together(view, [self._cut, *(whole._updates() if whole else ())])  # noqa: SLF001 - of this module
-        if whole:
-            whole._size += len(view)  # noqa: SLF001 - of this module
+        self._under_way.settle()
+        _together(view, self._updates(len(view)))
+
+    def follow(self, data: Bytes) -> None:
+        """Take the next bytes of the stream and return while they are hashed; see `Digester.follow`."""
+        view = memoryview(data).cast("B")
+        self._under_way.begin(view, self._updates(len(view)))
 
     def finish(self) -> list[bytes]:
         """The digests of all parts, a last short one included; changes nothing, so more may follow."""
+        self._under_way.settle()
         return [*self.parts, self._part.digest()] if self._filled else list(self.parts)
+
+    def _updates(self, count: int) -> list[Callable[[memoryview], object]]:
+        whole = self._whole
+        if whole is None:
+            return [self._cut]
+        whole._size += count  # noqa: SLF001 - of this module
+        return [self._cut, *whole._updates()]  # noqa: SLF001 - of this module
 
     def _cut(self, view: memoryview) -> None:
         while view:
@@ -189,6 +216,27 @@ def _together(view: memoryview, updates: Sequence[Callable[[memoryview], object]
     updates[0](view)
     for other in others:
         other.result()
+
+
+class _UnderWay:
+    """Hashing of one chunk that goes on in other threads; of the next one only when it is done."""
+
+    def __init__(self) -> None:
+        self._jobs: list[Future[object]] = []
+
+    def begin(self, view: memoryview, updates: Sequence[Callable[[memoryview], object]]) -> None:
+        """Wait for the chunk before, then let this one be hashed; a small one is, at once."""
+        self.settle()
+        if len(view) < _PARALLEL:
+            _together(view, updates)
+        else:
+            self._jobs = [_pool().submit(update, view) for update in updates]
+
+    def settle(self) -> None:
+        """Wait until nothing is under way."""
+        jobs, self._jobs = self._jobs, []
+        for job in jobs:
+            job.result()
 
 
 @cache

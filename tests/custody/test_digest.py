@@ -66,6 +66,24 @@ def test_a_buffer_may_be_reused_as_soon_as_update_returns():
     assert digester.finish() == expected(b"".join(bytes([value]) * MIB for value in range(8)))
 
 
+@pytest.mark.parametrize("make", [Digester, lambda: GridDigester(3 * MIB // 2, whole=True)])
+def test_two_buffers_in_turn_are_enough_to_hash_while_the_next_one_fills(make):
+    buffers, digester, data = (bytearray(MIB), bytearray(MIB)), make(), []
+    for value in range(12):
+        buffer = buffers[value % 2]
+        buffer[:] = bytes([value]) * MIB
+        (digester.follow if value % 4 else digester.update)(buffer)
+        data.append(bytes(buffer))
+    digester.follow(b"a little more")
+    whole = b"".join(data) + b"a little more"
+    if isinstance(digester, GridDigester):
+        assert (digester.size, digester.body) == (len(whole), expected(whole))
+        slices = [whole[at : at + 3 * MIB // 2] for at in range(0, len(whole), 3 * MIB // 2)]
+        assert digester.finish() == [hashlib.sha256(each).digest() for each in slices]
+    else:
+        assert digester.finish() == expected(whole)
+
+
 def test_finish_changes_nothing():
     digester = GridDigester(4, whole=True)
     digester.update(b"abcdef")
