@@ -333,7 +333,7 @@ class Receiver:
         with run.sealed(item).open("rb") as file:
             file.seek(len(read_header(file).raw))
             while data := file.read(_READ):
-                digester.update(data)
+                digester.follow(data)
                 write(opener.update(data))
         digests, member = digester.finish(), run.offer.items[item]
         if (digests.sha256.hex(), digests.blake3.hex()) != (member["sha256"], member["blake3"]):

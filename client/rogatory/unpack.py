@@ -109,7 +109,8 @@ class Delivery:
         self._digester: Digester | None = None
         self._place = 0
         self._whole: BinaryIO | None = None
-        self._whole_digest = Digester()
+        self._whole_digest = Digester() if layout.kind != "file" else None
+        self._whole_sha256 = b""
         self._file: BinaryIO | None = None
         if not self._apart:
             self._whole = self._create(_part_name(layout))
@@ -123,16 +124,15 @@ class Delivery:
                 file.close()
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes of plaintext.
+        """Take the next bytes of plaintext; they are hashed while they are written, and beyond: leave them as they are.
 
         Raises:
             PlaintextDiffers: A file that ends in them is not the inventory's.
             NameRefused: A file cannot be made under its name.
             OSError: It cannot be written.
         """
-        if self._whole is not None:
-            self._whole.write(data)
-            self._whole_digest.update(data)
+        if self._whole_digest is not None and not self._apart:
+            self._whole_digest.follow(data)
         view = memoryview(data)
         end = self._place + len(view)
         while self._segment is not None and self._segment.offset <= end:
@@ -144,12 +144,14 @@ class Delivery:
             start = max(segment.offset, self._place) - self._place
             part = view[start : segment.offset + segment.size - self._place]
             assert self._digester is not None
-            self._digester.update(part)
+            self._digester.follow(part)
             if self._file is not None:
                 self._file.write(part)
             if segment.offset + segment.size > end:
                 break
             self._end(segment)
+        if self._whole is not None:
+            self._whole.write(data)
         self._place = end
 
     def finish(self) -> None:
@@ -165,7 +167,9 @@ class Delivery:
             _settle(self._whole)
             self._whole = None
             name = b"evidence/" + _part_name(self._layout)
-            self._into.sums.append((name, self._whole_digest.finish().sha256.hex()))
+            if self._whole_digest is not None:
+                self._whole_sha256 = self._whole_digest.finish().sha256
+            self._into.sums.append((name, self._whole_sha256.hex()))
             if self._layout.kind == "file":
                 _set_time(safe_join(self._root, _part_name(self._layout)), self._layout.segments[0].line.mtime)
 
@@ -195,6 +199,7 @@ class Delivery:
                 hint="reject the package with reason digest_mismatch",
             )
         self._into.files += 1
+        self._whole_sha256 = found.sha256
         self._digester, self._segment = None, next(self._pending, None)
 
     def _create(self, name: bytes) -> BinaryIO:
