@@ -23,6 +23,7 @@ from app.db.log_models import (
     TailHead,
     TileRow,
 )
+from app.db.upload_models import PartialPart, PartialUpload, Upload, UploadPart, UploadState, UploadWay
 
 __all__ = [
     "Acceptance",
@@ -47,6 +48,8 @@ __all__ = [
     "Package",
     "PackageState",
     "Part",
+    "PartialPart",
+    "PartialUpload",
     "Party",
     "Pending",
     "PutHeader",
@@ -62,6 +65,7 @@ __all__ = [
     "Upload",
     "UploadPart",
     "UploadState",
+    "UploadWay",
 ]
 
 
@@ -95,14 +99,6 @@ class Fixity(StrEnum):
 
     OK = "ok"
     FAILED = "failed"
-
-
-class UploadState(StrEnum):
-    """Where an upload stands."""
-
-    OPEN = "open"
-    COMPLETE = "complete"
-    ABORTED = "aborted"
 
 
 class GrantKind(StrEnum):
@@ -198,36 +194,6 @@ class Item(Base):
     key: Mapped[str] = mapped_column(String(512))
     version: Mapped[str] = mapped_column(String(256), default="")
     fixity: Mapped[Fixity | None] = mapped_column(one_of(Fixity))
-
-
-class Upload(Base):
-    """A body on its way. `fence` rises with every request that takes the upload over; a stale one finds it changed."""
-
-    __tablename__ = "uploads"
-    __table_args__ = (Index(None, "state", "expires_at"), Index(None, "package_id", "item_id"))
-    id: Mapped[Id] = mapped_column(primary_key=True)
-    package_id: Mapped[Id] = mapped_column(ForeignKey("packages.id"))
-    item_id: Mapped[Id]
-    principal: Mapped[Id]
-    authority: Mapped[Name] = mapped_column(ForeignKey("authorities.id"))
-    length: Mapped[Number]
-    part_size: Mapped[Number]
-    store_token: Mapped[str] = mapped_column(String(2048), default="")
-    offset: Mapped[Number] = mapped_column(default=0)
-    fence: Mapped[Number] = mapped_column(default=0)
-    state: Mapped[UploadState] = mapped_column(one_of(UploadState), default=UploadState.OPEN)
-    expires_at: Mapped[At]
-    created_at: Mapped[At]
-
-
-class UploadPart(Base):
-    """A full part of an upload, durable in the store; parts count from 1."""
-
-    __tablename__ = "upload_parts"
-    upload_id: Mapped[Id] = mapped_column(ForeignKey("uploads.id"), primary_key=True)
-    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    size: Mapped[Number]
-    sha256: Mapped[bytes]
 
 
 class Grant(Base):

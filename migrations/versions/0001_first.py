@@ -318,6 +318,13 @@ def create_tables() -> None:
         sa.Column("offset", sa.BigInteger(), nullable=False),
         sa.Column("fence", sa.BigInteger(), nullable=False),
         sa.Column(
+            "way",
+            sa.Enum(
+                "whole", "windows", "pieces", name="uploadway", native_enum=False, create_constraint=True, length=16
+            ),
+            nullable=False,
+        ),
+        sa.Column(
             "state",
             sa.Enum(
                 "open", "complete", "aborted", name="uploadstate", native_enum=False, create_constraint=True, length=16
@@ -397,6 +404,31 @@ def create_tables() -> None:
         sa.ForeignKeyConstraint(["authority"], ["authorities.id"], name=op.f("fk_releases_authority_authorities")),
         sa.ForeignKeyConstraint(["grant_id"], ["grants.statement_id"], name=op.f("fk_releases_grant_id_grants")),
         sa.PrimaryKeyConstraint("grant_id", "authority", "item_id", name=op.f("pk_releases")),
+    )
+    op.create_table(
+        "partial_uploads",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("upload_id", sa.String(length=32), nullable=False),
+        sa.Column("start", sa.BigInteger(), nullable=True),
+        sa.Column("length", sa.BigInteger(), nullable=False),
+        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("fence", sa.BigInteger(), nullable=False),
+        sa.Column("store_token", sa.String(length=2048), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["upload_id"], ["uploads.id"], name=op.f("fk_partial_uploads_upload_id_uploads")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_partial_uploads")),
+    )
+    op.create_index(op.f("ix_partial_uploads_upload_id"), "partial_uploads", ["upload_id"], unique=False)
+    op.create_table(
+        "partial_parts",
+        sa.Column("partial_id", sa.String(length=32), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["partial_id"], ["partial_uploads.id"], name=op.f("fk_partial_parts_partial_id_partial_uploads")
+        ),
+        sa.PrimaryKeyConstraint("partial_id", "number", name=op.f("pk_partial_parts")),
     )
     op.create_table(
         "upload_parts",
