@@ -6,7 +6,7 @@ back takes hours. What was found wrong of an upload that moves meanwhile is look
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -151,20 +151,25 @@ class _Store:
     def _wrong_with(self, row: Upload, parts: list[PartDigest]) -> str | None:
         key, within = keys.body(row.package_id, row.item_id), row.offset % row.part_size
         try:
-            found = self._key_of(row.store_token)
-            if found is None and row.offset == row.length:  # published, and the fact is still to come
-                self._store.confirm(key, parts)
-            elif found != key:
+            if row.offset == row.length and self._is_published(key, parts):
+                return None  # the fact is still to come; of the upload any part may be gone already
+            if self._key_of(row.store_token) != key:
                 return f"no such upload of {key} in the store"
-            else:
-                self._read_parts(row, parts)
-                if within and row.offset < row.length:
-                    for _ in self._store.read_pieces(row.store_token, len(parts) + 1, within):
-                        if not self._deep:
-                            break
+            self._read_parts(row, parts)
+            if within and row.offset < row.length:
+                for _ in self._store.read_pieces(row.store_token, len(parts) + 1, within):
+                    if not self._deep:
+                        break
         except (DigestMismatch, NotFound, Truncated) as error:
             return str(error)
         return None
+
+    def _is_published(self, key: str, parts: list[PartDigest]) -> bool:
+        """Whether the body lies there, whole; one of other parts is damage, an absent one is not."""
+        with suppress(NotFound):
+            self._store.confirm(key, parts)
+            return True
+        return False
 
     def _key_of(self, token: str) -> str | None:
         """The key that an open upload of the store is for; the list is fetched again for a token it lacks."""

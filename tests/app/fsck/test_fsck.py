@@ -21,12 +21,13 @@ NOT_DERIVABLE = {
     "uploads.store_token": "of what is complete or ended, nobody asks; of open ones a test does",
     "uploads.principal": "whoever began it; the record names the authority's package only",
     "uploads.fence": "counts requests",
+    "uploads.way": "how the bytes came; the record tells that they came",
     "uploads.expires_at": "moves with each request",
     "uploads.created_at": "shown to nobody",
 }
 """Columns that nothing in the record speaks of."""
 
-PASSING = {"idempotency", "pending", "sequencer_term", "spent_tokens"}
+PASSING = {"idempotency", "partial_parts", "partial_uploads", "pending", "sequencer_term", "spent_tokens"}
 """Tables of what is under way; `pending` has tests of its own."""
 
 TABLES = {name: table for name, table in sorted(Base.metadata.tables.items()) if name not in PASSING}
@@ -276,4 +277,21 @@ def test_beside_a_service_at_work_nothing_is_found(tmp_path):
     store = open_store(running.settings)
     assert len(list(store.uploads())) == 3
     assert check(running.runtime, print, objects=True).findings == 0
+    running.stop()
+
+
+def test_what_a_death_leaves_of_an_upload_whose_body_is_published_is_no_finding(tmp_path, monkeypatch):
+    def dies(_, directory):
+        (directory / "body").unlink()
+        raise StoreUnavailable("died here")
+
+    running = Running(tmp_path)
+    running.service.caretaker.stop()
+    alice, court = running.authority().enrol(), running.authority()
+    location = alice.create(alice.declare(alice.open_exchange(court), court), "ab" * 16, 1000).headers["Location"]
+    with monkeypatch.context() as patch:
+        patch.setattr("storage.partfile.remove", dies)
+        alice.patch(location, 0, b"x" * 1000, expect=503)
+    assert len(list(running.runtime.store.uploads())) == 1
+    assert findings(running.runtime, objects=True) == []
     running.stop()
