@@ -15,14 +15,11 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from app.quantities import GIB, MIB, duration, number, size
 from custody.errors import FormatError
 from storage.s3_address import S3Address
 
 PREFIX = "ROGATORY_"
-KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
-_UNITS = {"": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB}
-_SPANS = {"ms": 0.001, "": 1, "s": 1, "min": 60, "h": 3600, "d": 86_400}
-_QUANTITY = re.compile(r"(0|[1-9][0-9]{0,17}) ?([A-Za-z]*)\Z")
 _HOST = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?"
 _ORIGIN = re.compile(rf"(?=.{{1,255}}\Z){_HOST}(/[a-z0-9._~-]+)*\Z")
 _DERIVED: Any = None  # filled in from other fields
@@ -75,31 +72,6 @@ def _store(value: str) -> Path | S3Address:
     if "://" in value:
         raise ValueError("a path, or s3://bucket/prefix")
     return _path(value)
-
-
-def _number(value: str) -> int:
-    if not re.fullmatch(r"0|[1-9][0-9]{0,9}", value, re.ASCII):
-        raise ValueError("a whole number")
-    return int(value)
-
-
-def _size(value: str) -> int:
-    match = _QUANTITY.match(value)
-    if not match or match[2] not in _UNITS:
-        raise ValueError("bytes such as 16777216, 16MiB or 4GiB")
-    return int(match[1]) * _UNITS[match[2]]
-
-
-def duration(value: str) -> timedelta:
-    """The span that a text such as `7d` spells.
-
-    Raises:
-        ValueError: It spells none; says what was expected.
-    """
-    match = _QUANTITY.match(value)
-    if not match or match[2] not in _SPANS or len(match[1]) > 9:  # longer ones overflow a timedelta
-        raise ValueError("a duration such as 250ms, 60s, 10min, 24h or 7d")
-    return timedelta(seconds=int(match[1]) * _SPANS[match[2]])
 
 
 def _names(value: str) -> tuple[str, ...]:
@@ -182,7 +154,7 @@ class Settings:
         ),
     )
     host: str = field(default="127.0.0.1", metadata=_about(_text, "Address to listen on."))
-    port: int = field(default=8443, metadata=_about(_number, "Port to listen on, 1 to 65535."))
+    port: int = field(default=8443, metadata=_about(number, "Port to listen on, 1 to 65535."))
     tls: Tls = field(
         default=Tls.AUTO,
         metadata=_about(
@@ -207,7 +179,7 @@ class Settings:
     min_part_size: int = field(
         default=16 * MIB,
         metadata=_about(
-            _size,
+            size,
             "Smallest part of an item's grid that a manifest may use; a power of two, 16 MiB to 4 GiB.",
             shown="16MiB",
         ),
@@ -215,7 +187,7 @@ class Settings:
     max_item_size: int = field(
         default=_MAX_PARTS * 4 * GIB,
         metadata=_about(
-            _size,
+            size,
             "Largest stored body of one item; larger things travel as several items. At most 10,000 parts of 4 GiB.",
             shown="40000GiB",
         ),
@@ -240,6 +212,38 @@ class Settings:
         default=timedelta(days=7),
         metadata=_about(
             duration, "How long an unfinished upload is kept after its last byte, 1min to 90d.", shown="7d"
+        ),
+    )
+    authority_requests: int = field(
+        default=30_000,
+        metadata=_about(
+            number, "Requests that one authority may send to this process in a minute; beyond them 429. 0: no limit."
+        ),
+    )
+    authority_bytes: int = field(
+        default=0,
+        metadata=_about(
+            size,
+            "Bytes of bodies that one authority may send and receive in a minute; what is faster is slowed down, not "
+            "refused. 0 sets no limit.",
+        ),
+    )
+    authority_at_once: int = field(
+        default=48,
+        metadata=_about(number, "Requests of one authority under way at once, 1 to 1000; beyond them 429."),
+    )
+    stranger_requests: int = field(
+        default=6000,
+        metadata=_about(
+            number,
+            "Requests without a valid token that one address (of IPv6, one network of 64 bits) may send to this "
+            "process in a minute; beyond them 429. 0 sets no limit. A proxy must say for whom it speaks.",
+        ),
+    )
+    drain: timedelta = field(
+        default=timedelta(seconds=20),
+        metadata=_about(
+            duration, "How long requests under way may go on once the service is told to end, 0s to 1h.", shown="20s"
         ),
     )
     log_level: LogLevel = field(
@@ -337,12 +341,15 @@ def _check(settings: Settings) -> None:
         16 * MIB <= part <= 4 * GIB and part & (part - 1) == 0, "min_part_size", part, "a power of two, 16MiB to 4GiB"
     )
     _demand(0 < item <= _MAX_PARTS * 4 * GIB, "max_item_size", item, "1 byte to 40000GiB")
+    at_once = settings.authority_at_once
+    _demand(1 <= at_once <= 1000, "authority_at_once", at_once, "1 to 1000")
     second = timedelta(seconds=1)
     for name, least, most in (
         ("checkpoint_interval", second / 1000, second / 4),
         ("token_lifetime", second, 600 * second),
         ("idempotency_expiry", timedelta(hours=1), timedelta(days=30)),
         ("upload_expiry", timedelta(minutes=1), timedelta(days=90)),
+        ("drain", timedelta(0), timedelta(hours=1)),
     ):
         value = getattr(settings, name)
         _demand(least <= value <= most, name, value, f"{least} to {most} (h:mm:ss)")

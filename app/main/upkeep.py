@@ -10,9 +10,9 @@ from typing import Final
 from app.jobs import orphans
 from app.main.assembly import inspect
 from app.main.options import OK, TAMPERED, USAGE, fail, say, settings_of
+from app.quantities import duration
 from app.services import fsck as checking
 from app.services.fsck import Finding
-from app.settings import duration
 from custody.text import to_time
 
 _YOUNGEST: Final = timedelta(hours=1)

@@ -55,6 +55,11 @@ def test_what_is_set_is_read():
         token_lifetime="90",
         idempotency_expiry="2d",
         upload_expiry="36h",
+        authority_requests="600",
+        authority_bytes="6GiB",
+        authority_at_once="7",
+        stranger_requests="0",
+        drain="1min",
         log_level="debug",
     )
     assert found == Settings(
@@ -75,6 +80,11 @@ def test_what_is_set_is_read():
         token_lifetime=timedelta(seconds=90),
         idempotency_expiry=timedelta(days=2),
         upload_expiry=timedelta(hours=36),
+        authority_requests=600,
+        authority_bytes=6 * 2**30,
+        authority_at_once=7,
+        stranger_requests=0,
+        drain=timedelta(minutes=1),
         log_level=LogLevel.DEBUG,
     )
 
@@ -136,6 +146,11 @@ WRONG = {
     "token_lifetime": ["0", "601", "11min", "1500ms", "1h", "forever", "nan", "9" * 30 + "d"],
     "idempotency_expiry": ["59min", "31d"],
     "upload_expiry": ["59s", "91d"],
+    "authority_requests": ["-1", "1.5", "many"],
+    "authority_bytes": ["1GB", "fast"],
+    "authority_at_once": ["0", "1001"],
+    "stranger_requests": ["-1", " 1"],
+    "drain": ["-1s", "61min"],
     "log_level": ["trace", "INFO", "20"],
     "tls_certificate": ["/x"],
     "tls_key": ["/x"],
