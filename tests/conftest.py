@@ -5,12 +5,53 @@ import signal
 
 import pytest
 
+from tests import backends
 from tests.effort import MINUTES, SEED, Effort
+from tests.postgres import Server
+from tests.storage import seaweed as s3
 
 # Whoever starts the suite in the background starts it with SIGINT ignored, and every child inherits that: no command
 # under test could then be interrupted.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """One PostgreSQL server for the session, begun when it is first asked for."""
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def seaweed():
+    """One S3 server for the session, begun when it is first asked for."""
+    with s3.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def credentialed_bucket(seaweed):
+    """A bucket that services reach; from here on boto3 finds its credentials in the environment of this process."""
+    bucket = backends.Bucket(seaweed)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in bucket.secrets.items():
+            patch.setenv(name, value)
+        yield bucket
+
+
+@pytest.fixture(scope="session", params=backends.KINDS)
+def backend_kind(request):
+    """Runs whatever stands on it twice: see `tests.backends`."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def backend(backend_kind, request):
+    """Database and store of the file's own, for one service."""
+    with backends.backend(backend_kind, request) as made:
+        yield made
 
 
 @pytest.fixture

@@ -3,15 +3,6 @@
 import pytest
 
 from tests.app.db.world import SqliteFile, World
-from tests.postgres import Server
-
-
-@pytest.fixture(scope="session")
-def postgres():
-    """One PostgreSQL server for the session, begun when it is first asked for."""
-    server = Server()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

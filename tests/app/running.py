@@ -20,6 +20,7 @@ from custody import entry as entries
 from custody.trust import USUAL, Trust
 from custody.verify import verify_bundle
 from tests.app import party
+from tests.backends import Backend
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMANDED = tuple(name for name in USUAL if name != "time")
@@ -37,15 +38,15 @@ class Clock:
 
 
 class Running:
-    """A running service."""
+    """A running service; on SQLite and disk unless it is given a `tests.backends.Backend`."""
 
-    def __init__(self, directory, database=None):
-        self.directory, self.database, self.now = directory, database, Clock()
+    def __init__(self, directory, backend=None, **facts):
+        self.directory, self.backend, self.now = directory, backend or Backend(), Clock()
+        self.database = self.backend.database
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        facts = {"port": self.port, "tls": Tls.BEHIND_PROXY, "origin": "evidence.example.org/log"}
-        if database is not None:
-            facts["database"] = database.url
+        facts = {"port": self.port, "tls": Tls.BEHIND_PROXY, "origin": "evidence.example.org/log"} | facts
+        facts |= self.backend.facts
         self.settings = Settings.from_environment({}, state=directory / "state", **facts)
         self.origin, self.url = self.settings.origin, self.settings.public_url
         self.service = main.assemble(self.settings, self.now)

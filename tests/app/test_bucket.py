@@ -7,13 +7,6 @@ import pytest
 from app import main
 from app.main import options
 from storage.s3_address import S3Address
-from tests.storage import seaweed as servers
-
-
-@pytest.fixture(scope="module")
-def seaweed():
-    with servers.running() as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the tests of stores share: one real S3 server for the session, and a store of its own for each test."""
+"""What the tests of stores share: a store on the session's real S3 server of its own for each test."""
 
 import secrets
 
@@ -7,15 +7,8 @@ import pytest
 from storage.s3 import S3Store
 from storage.s3_address import S3Address
 from storage.s3_client import Limits
-from tests.storage import seaweed as servers
 
 LIMITS = Limits(connect=5, read=20, attempts=2)
-
-
-@pytest.fixture(scope="session")
-def seaweed():
-    with servers.running() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

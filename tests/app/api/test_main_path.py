@@ -1,13 +1,6 @@
 """The whole way of a package, from the token to the receipt, and the proof of it."""
 
-import pytest
-
 from tests.app.party import headers_of
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def database_kind(request):
-    return request.param
 
 
 def test_a_package_goes_the_whole_way_and_the_bundle_proves_it(service, police, court, alice, bob):

@@ -15,14 +15,12 @@ from app.db.log_models import LedgerRow
 from app.db.unit_of_work import UnitOfWork, reading
 from app.services import enrolment
 from tests.app.api.test_races import declaration, lodge, proven, uploaded
+from tests.backends import SERVERS, only
 from tests.postgres import OWNER
 
+pytestmark = only(SERVERS)
+
 ACTORS, EACH = 4, 3
-
-
-@pytest.fixture(scope="module")
-def database_kind():
-    return "postgresql"
 
 
 @contextmanager

@@ -4,16 +4,10 @@ import secrets
 from threading import Barrier, Thread
 
 import httpx
-import pytest
 
 from tests.app.party import Item, Principal, token
 
 AT_ONCE = 6
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def database_kind(request):
-    return request.param
 
 
 def together(*works):

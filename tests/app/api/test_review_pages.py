@@ -13,11 +13,6 @@ HUGE = "9" * 19
 TIME = "2026-01-01T00:00:00.000000Z"
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def database_kind(request):
-    return request.param
-
-
 @pytest.mark.parametrize("cursor", [f"{HUGE}-{HUGE}", f"0-{HUGE}", "3-1", f"{HUGE}-1"])
 def test_a_place_beyond_the_record_is_refused_or_empty(alice, court, cursor):
     matter = alice.open_exchange(court)

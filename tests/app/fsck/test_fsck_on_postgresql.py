@@ -1,4 +1,4 @@
-"""The same check on PostgreSQL, where cursors stream from the server, and collection beside its locks."""
+"""The same check on PostgreSQL and a bucket, where cursors stream from the server, and collection beside its locks."""
 
 import hashlib
 import secrets
@@ -11,18 +11,19 @@ from storage import keys
 from tests.app.fsck.conftest import findings, live
 from tests.app.party import Item
 from tests.app.running import Running
+from tests.backends import SERVERS, only
+
+pytestmark = only(SERVERS)
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory, postgres):
-    database = postgres.database()
-    running = Running(tmp_path_factory.mktemp("service"), database)
+def lived(tmp_path_factory, backend):
+    running = Running(tmp_path_factory.mktemp("service"), backend)
     running.service.caretaker.stop()
     live(running)
     fixity.run(running.runtime, lambda: False)
     yield running
     running.stop()
-    database.drop()
 
 
 def edit(lived, change):

@@ -14,13 +14,14 @@ from storage import keys
 from storage.interface import PartDigest
 from tests.app.party import Item, token
 from tests.app.running import Running
+from tests.backends import EMBEDDED, SERVERS, only
 
 DAYS = timedelta(days=2)
 
 
 @pytest.fixture(scope="module")
-def quiet(tmp_path_factory):
-    running = Running(tmp_path_factory.mktemp("service"))
+def quiet(tmp_path_factory, backend):
+    running = Running(tmp_path_factory.mktemp("service"), backend)
     running.service.caretaker.stop()
     yield running
     running.stop()
@@ -46,9 +47,9 @@ def item(court):
     return Item(secrets.token_bytes(100), [court.identity.recipient])
 
 
-def collect(quiet, **more):
-    """What is collected, two days from now."""
-    quiet.now.ahead = DAYS
+def collect(quiet, *, ahead=DAYS, **more):
+    """What is collected, two days from now or later."""
+    quiet.now.ahead = ahead
     try:
         return {(each.kind, each.name) for each in orphans.collect(quiet.runtime, **more)}
     finally:
@@ -96,13 +97,30 @@ def test_a_young_body_stays(quiet, package, item):
     assert collect(quiet) == {("body", key)}
 
 
-def test_a_locked_body_stays_until_its_lock_has_run_out(quiet, package, item):
+@pytest.fixture
+def locked(quiet, package, item):
+    """The key of a body that nobody names, under a lock that ends an hour after the two days."""
     key = publish(quiet, package, item)
     quiet.runtime.store.lock(key, until=quiet.now() + DAYS + timedelta(hours=1))
+    return key
+
+
+def test_a_locked_body_stays(quiet, locked):
     assert collect(quiet) == set()
     assert [each.name for each in orphans.collect(quiet.runtime, older_than=timedelta(0))] == []
-    quiet.runtime.store._note(key, quiet.runtime.store._recorded(key).__class__(len(item.body)))
-    assert collect(quiet) == {("body", key)}
+    assert locked in everything(quiet)
+
+
+@only(EMBEDDED)
+def test_a_body_whose_lock_has_run_out_goes(quiet, locked):
+    assert ("body", locked) in collect(quiet, ahead=DAYS + timedelta(hours=2))
+    assert locked not in everything(quiet)
+
+
+@only(SERVERS)
+def test_a_body_stays_while_the_store_itself_holds_it_locked(quiet, locked):
+    assert ("body", locked) not in collect(quiet, ahead=DAYS + timedelta(hours=2))
+    assert locked in everything(quiet)
 
 
 def test_a_body_that_is_published_and_not_yet_an_item_stays_and_becomes_one(quiet, alice, package, item):
@@ -161,6 +179,7 @@ def test_what_a_row_comes_to_name_after_the_first_look_stays(quiet, alice, packa
     assert key in everything(quiet)
 
 
+@only(EMBEDDED)
 def test_debris_of_the_store_itself_goes(quiet):
     debris = quiet.settings.store / "temp" / "0123"
     debris.write_bytes(b"x")

@@ -11,9 +11,9 @@ from tests.app.running import Running
 
 
 @pytest.fixture(scope="module")
-def quiet(tmp_path_factory):
+def quiet(tmp_path_factory, backend):
     """A service whose own caretaker does nothing, so that the test is the only one that does."""
-    running = Running(tmp_path_factory.mktemp("service"))
+    running = Running(tmp_path_factory.mktemp("service"), backend)
     running.service.caretaker.stop()
     yield running
     running.stop()

@@ -12,8 +12,8 @@ from tests.app.running import Running
 
 
 @pytest.fixture(scope="module")
-def quiet(tmp_path_factory):
-    running = Running(tmp_path_factory.mktemp("service"))
+def quiet(tmp_path_factory, backend):
+    running = Running(tmp_path_factory.mktemp("service"), backend)
     running.service.caretaker.stop()
     yield running
     running.stop()
