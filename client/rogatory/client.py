@@ -37,6 +37,7 @@ from rogatory.records import Record, RecordStore
 from rogatory.send import Sender
 from rogatory.statements import Speaker, utc_now
 from rogatory.terms import Plan, Progress, Sent, Terms
+from rogatory.witness import Witness, mirror_log
 
 _EVENTS = {
     "add": "key.added",
@@ -361,9 +362,9 @@ class Client:
         """Fetch an auditor's export of an exchange into a new file."""
         return self._fetch_bundle(exchange, target, "export", progress)
 
-    def mirror(self, directory: Path) -> MirrorReport:
-        """Mirror the public log and check every leaf, label and tail."""
-        report = Mirror(directory, self.trust).update(self.log_reader)
+    def mirror(self, directory: Path, *, auditor: Witness | None = None) -> MirrorReport:
+        """Mirror the public log and check every leaf, label and tail; an auditor then cosigns it."""
+        report = mirror_log(Mirror(directory, self.trust), self.log_reader, auditor)
         self.records.advance((directory / "checkpoint").read_bytes(), self.log_reader)
         return report
 

@@ -14,17 +14,24 @@ from custody.checkpoint import Checkpoint, open_checkpoint
 from custody.tail import TailTree
 from rogatory import private_files
 from rogatory.connection import Connection
-from rogatory.errors import NotFound, Tampered
+from rogatory.errors import NotFound, RolledBack, Tampered
 from rogatory.records import LogRolledBack, LogTrust
 
 _CACHED_TILES = 512
 _TILE_LEVELS = 8
+_OK, _CONFLICT = 200, 409
 
 
 class LogWrong(Tampered):
     """The log's leaves do not add up: a label twice, a wrong tail, a root that is not that of the leaves."""
 
     code = "log-wrong"
+
+
+class LogAhead(RolledBack):
+    """The service lacks leaves that its own log keys have signed: its database is an old or another one."""
+
+    code = "log-ahead"
 
 
 class LeavesMissing(NotFound):
@@ -63,6 +70,32 @@ class PublicLog:
     def checkpoint(self) -> bytes:
         """The newest signed note; nothing about it is checked."""
         return self._connection.request("GET", f"{self._prefix}/checkpoint", authenticated=False).content
+
+    def text(self, name: str) -> str | None:
+        """A policy that the service shows, `policy` or `auditors`; nothing about it is checked."""
+        answer = self._connection.request("GET", f"{self._prefix}/{name}", authenticated=False, allow=frozenset({404}))
+        return answer.text if answer.status_code == _OK else None
+
+    def hand_back(self, note: bytes) -> None:
+        """Give the service a checkpoint that we have cosigned; giving it again changes nothing.
+
+        Raises:
+            LogAhead: The service lacks leaves of it.
+            ServiceRefusal: It knows none of our keys.
+        """
+        answer = self._connection.request(
+            "POST",
+            f"{self._prefix}/cosignatures",
+            content=note,
+            headers={"Content-Type": "text/plain; charset=utf-8"},
+            authenticated=False,
+            allow=frozenset({_CONFLICT}),
+        )
+        if answer.status_code == _CONFLICT:
+            raise LogAhead(
+                "the service lacks leaves that its own keys have signed, so it runs on an old or another database",
+                hint="tell its operator; it takes no entries until then",
+            )
 
     def entries(self, n: int, width: int) -> bytes:
         """Entry bundle `n` with exactly `width` leaves, as bytes.
@@ -104,7 +137,7 @@ class PublicLog:
             answer = self._connection.request(
                 "GET", f"{self._prefix}/{path}", authenticated=False, allow=frozenset({404, 410})
             )
-            if answer.status_code == 200:
+            if answer.status_code == _OK:
                 return answer.content
         raise LeavesMissing(f"the log serves no {paths[0]}")
 
@@ -120,10 +153,19 @@ class Mirror:
     def __init__(self, directory: Path, trust: LogTrust) -> None:
         self._directory, self._trust = directory, trust
 
+    @property
+    def origin(self) -> str:
+        """Whose leaves these are."""
+        return self._trust.origin
+
     def held(self) -> Checkpoint | None:
         """The checkpoint this mirror was last brought to."""
         path = self._directory / "checkpoint"
         return self._open(path.read_bytes()) if path.exists() else None
+
+    def note(self) -> bytes:
+        """The note of that checkpoint, with whatever signatures it came with."""
+        return (self._directory / "checkpoint").read_bytes()
 
     def update(self, log: PublicLog) -> MirrorReport:
         """Bring the mirror to the log's newest checkpoint; persisted only if every leaf, label and tail is right.

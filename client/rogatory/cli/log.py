@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rogatory.cli import session
-from rogatory.cli.command import Command, CommandProblem, Outcome, option, positional
+from rogatory.cli.command import Command, CommandProblem, Outcome, flag, option, positional
 from rogatory.cli.tui import Terminal, columns, escape, size
 
 _EXCHANGE = positional("exchange", "id of the exchange, or an unambiguous beginning", metavar="EXCHANGE")
@@ -78,15 +78,20 @@ def _taken_away(args: Namespace, terminal: Terminal, form: str) -> Outcome:
 
 def mirror(args: Namespace, terminal: Terminal) -> Outcome:
     """Bring a mirror of the public log up to date."""
+    from rogatory.cli import witness
+
     profile = session.load_profile(args)
     terminal.resumable = f"rogatory log mirror {args.directory} goes on where it stopped"
+    auditor = witness.load(Namespace(directory=None), profile, auditor=True) if args.cosign else None
     with session.client(args, terminal) as client:
-        found = client.mirror(args.directory)
+        found = client.mirror(args.directory, auditor=auditor)
     new = found.size - found.before
+    cosigned = [f"{escape(auditor.name)} cosigned them as auditor"] if auditor else []
     text = [
         f"{found.size} leaves in {escape(str(args.directory))}, {new} of them new, every one checked",
         f"{found.entries} entries, no label twice; {found.tails} tails, each recomputed"
         + ("" if found.complete else "; the last leaf is no tail"),
+        *cosigned,
         f"next: rogatory verify BUNDLE --trust {escape(str(profile.trust))} --mirror {escape(str(args.directory))}",
     ]
     fields = {
@@ -96,6 +101,7 @@ def mirror(args: Namespace, terminal: Terminal) -> Outcome:
         "entries": found.entries,
         "tails": found.tails,
         "complete": found.complete,
+        "cosigned_by": auditor.name if auditor else None,
     }
     return Outcome(fields, "\n".join(text))
 
@@ -135,12 +141,15 @@ COMMANDS = (
         "log mirror",
         "fetch the whole public log and check every leaf, label and tail",
         mirror,
-        (positional("directory", "where the mirror lies", metavar="DIR", completes="directory", type=Path),),
+        (
+            positional("directory", "where the mirror lies", metavar="DIR", completes="directory", type=Path),
+            flag("--cosign", about="then cosign as auditor, with the keys of `witness init --auditor`"),
+        ),
         about="Needs no login: the public log tells outsiders nothing. With a mirror, `verify` shows by itself "
         "that nothing "
         "was left out, forked or hidden. Run it from time to time; it goes on where it stopped and refuses "
         "another past.",
-        examples=("rogatory log mirror ~/log-mirror",),
+        examples=("rogatory log mirror ~/log-mirror", "rogatory log mirror ~/log-mirror --cosign"),
         then="rogatory verify BUNDLE --trust FILE --mirror DIR.",
     ),
 )

@@ -18,6 +18,7 @@ from rogatory.cli import (
     trust,
     verify,
     version,
+    witness,
 )
 from rogatory.cli.command import Command
 
@@ -26,5 +27,6 @@ SECTIONS: Final[Mapping[str, Sequence[Command]]] = {
     "hand over": (*exchange.COMMANDS, *send.COMMANDS),
     "receive": (*receive.COMMANDS, *packages.COMMANDS),
     "prove": (*log.COMMANDS, *verify.COMMANDS, *sheet.COMMANDS),
+    "watch over the log": witness.COMMANDS,
     "beside": (*completion.COMMANDS, *version.COMMANDS),
 }
