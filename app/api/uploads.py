@@ -1,4 +1,4 @@
-"""tus 1.0: creation, creation-with-upload, checksum, expiration and termination, onto the part grid.
+"""tus 1.0: creation, creation-with-upload, concatenation, checksum, expiration, termination, onto the part grid.
 
 A PATCH is read as it comes and written by worker threads, one buffer filling while the other is written; memory does
 not grow with the body. What a broken PATCH had brought is kept. `Upload-Metadata` is dropped unread: clients put file
@@ -19,17 +19,19 @@ from starlette.requests import ClientDisconnect
 from app.api.deps import CallerDep, Id, RuntimeDep
 from app.api.problems import Refused, documented
 from app.auth.policy import Caller
+from app.db.models import UploadWay
 from app.errors import BadRequest, TooLarge
-from app.services import upload_creation, uploads
+from app.services import concatenation, partial_creation, upload_creation, uploads
 from app.services.intake import Checksum, Intake
+from app.services.places import Place
 from app.services.runtime import Runtime
-from app.services.uploads import Place
 
 VERSION: Final = "1.0.0"
-EXTENSIONS: Final = "creation,creation-with-upload,checksum,expiration,termination"
+EXTENSIONS: Final = "creation,creation-with-upload,concatenation,checksum,expiration,termination"
 ALGORITHMS: Final = {"sha256": 32, "sha1": 20}
 CONTENT_TYPE: Final = "application/offset+octet-stream"
 _NUMBER: Final = re.compile(r"(?:0|[1-9][0-9]{0,15})\Z", re.ASCII)
+_UPLOAD: Final = re.compile(r"/v1/uploads/([0-9a-f]{32})\Z", re.ASCII)
 _TUS: Final = {"Tus-Resumable": VERSION, "Cache-Control": "no-store"}
 
 router = APIRouter(prefix="/v1", tags=["uploads"])
@@ -82,20 +84,40 @@ async def create(
     request: Request,
     caller: CallerDep,
     runtime: RuntimeDep,
-    upload_length: Annotated[str | None, Header(description="Bytes of the body")] = None,
+    upload_length: Annotated[str | None, Header(description="Bytes of the body, or of the partial upload")] = None,
+    upload_concat: Annotated[str | None, Header(description="`partial`, or `final;` and partial uploads")] = None,
+    rogatory_start: Annotated[str | None, Header(description="Where in the body a partial upload begins")] = None,
+    rogatory_item_length: Annotated[str | None, Header(description="Bytes of the body, with Rogatory-Start")] = None,
     upload_checksum: Annotated[str | None, Header(description="Algorithm and base64 digest of this request")] = None,
     part_size: Annotated[int | None, Query(ge=1, description="Grid; by default the smallest allowed")] = None,
 ) -> Response:
-    """Begin to upload the body of an item, or find the upload that is open for it; its first bytes may come along."""
+    """Begin to upload the body of an item, or a part of it beside others, or concatenate such parts.
+
+    Finds the upload that is open there; its first bytes may come along.
+    """
+    if upload_concat is not None and upload_concat != "partial":
+        if upload_length is not None:
+            raise BadRequest("a final upload has the length of its partial uploads, expected no Upload-Length")
+        joining = concatenation.Concatenate(
+            package=package, item=item, named=_named(upload_concat), caller=caller, at=runtime.now()
+        )
+        place = await run_in_threadpool(concatenation.concatenate, joining, runtime)
+        return Response(status_code=201, headers=_located(place))
     length, checksum = _number("Upload-Length", upload_length), _checksum(upload_checksum)
     brings = _is_bytes(request)
     if brings:
         _check_length(request, offset=0, length=length)
+    start = None if rogatory_start is None else _number("Rogatory-Start", rogatory_start)
+    body = length if start is None else _number("Rogatory-Item-Length", rogatory_item_length)
     command = upload_creation.Create(
-        package=package, item=item, length=length, part_size=part_size, caller=caller, at=runtime.now()
+        package=package, item=item, length=body, part_size=part_size, caller=caller, at=runtime.now()
     )
-    place, fresh = await run_in_threadpool(upload_creation.create, command, runtime)
-    headers = {"Location": f"/v1/uploads/{place.id}", **_where(place)}
+    if upload_concat is None:
+        place, fresh = await run_in_threadpool(upload_creation.create, command, runtime)
+    else:
+        partial = partial_creation.CreatePartial(whole=command, start=start, length=length)
+        place, fresh = await run_in_threadpool(partial_creation.create_partial, partial, runtime)
+    headers = _located(place)
     if brings and place.offset == 0:
         headers |= await _take(request, runtime, upload=place.id, offset=0, checksum=checksum, caller=caller)
     return Response(status_code=201 if fresh else 200, headers=headers)
@@ -105,7 +127,11 @@ async def create(
 def see(upload: Id, caller: CallerDep, runtime: RuntimeDep) -> Response:
     """Where an upload stands; what it says is durable."""
     place = uploads.see(upload, caller, runtime.now(), runtime)
-    return Response(headers={"Upload-Length": str(place.length), **_where(place)})
+    headers = {"Upload-Length": str(place.length), **_where(place)}
+    if place.way is UploadWay.WINDOWS and not place.partial and place.parts is None:
+        ranges = uploads.held(place, runtime)
+        headers["Rogatory-Held"] = ",".join(f"{start}-{end}" for start, end in ranges)
+    return Response(headers=headers)
 
 
 @router.patch(
@@ -196,6 +222,15 @@ def _number(name: str, value: str | None) -> int:
     return int(value)
 
 
+def _named(value: str) -> list[str]:
+    """Ids of the uploads that `final;` names, by path or by address."""
+    kind, _, names = value.partition(";")
+    found = [_UPLOAD.search(name) for name in names.split()]
+    if kind.strip() != "final" or not all(found):
+        raise BadRequest("Upload-Concat is neither partial nor final; and addresses of partial uploads")
+    return [match[1] for match in found if match]
+
+
 def _checksum(value: str | None) -> Checksum | None:
     if value is None:
         return None
@@ -219,12 +254,20 @@ def _check_length(request: Request, *, offset: int, length: int) -> None:
         raise TooLarge(f"{announced} bytes from {offset} on, the upload has {length}")
 
 
+def _located(place: Place) -> dict[str, str]:
+    partial = {"Rogatory-Upload": f"/v1/uploads/{place.upload}"} if place.partial else {}
+    return {"Location": f"/v1/uploads/{place.id}", **partial, **_where(place)}
+
+
 def _where(place: Place, *, offset: int | None = None, parts: str | None = None) -> dict[str, str]:
+    composite = parts or place.parts
     headers = {
         **_TUS,
-        "Upload-Offset": str(place.offset if offset is None else offset),
         "Upload-Expires": format_datetime(place.expires, usegmt=True),
         "Rogatory-Part-Size": str(place.part_size),
     }
-    composite = parts or place.parts
+    if place.concat:
+        headers["Upload-Concat"] = place.concat
+    if place.partial or composite or not place.concat:  # of a final upload nothing is known before it is complete
+        headers["Upload-Offset"] = str(place.offset if offset is None else offset)
     return headers | ({"Rogatory-Parts": composite} if composite else {})

@@ -7,6 +7,7 @@ from sqlalchemy import delete, select
 from app.db.models import Download, Exchange, Idempotency, Package, SpentToken, Upload, UploadState
 from app.errors import Refusal
 from app.services import downloads, uploads
+from app.services.places import place_of
 from app.services.runtime import Runtime
 
 
@@ -46,7 +47,7 @@ def _end_upload(runtime: Runtime) -> bool:
         return False
     if row.offset == row.length:
         try:
-            uploads.finish(uploads.place_of(row), at, runtime)
+            uploads.finish(place_of(row), at, runtime)
         except Refusal:
             pass  # its package takes no items any more: it is ended like any other
         else:

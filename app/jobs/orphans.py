@@ -17,7 +17,7 @@ from typing import Final
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from app.db.models import GrantHeader, Item, Package, PutHeader, Upload, UploadState
+from app.db.models import GrantHeader, Item, Package, PartialUpload, PutHeader, Upload, UploadState
 from app.services.runtime import Runtime
 from storage import keys
 from storage.interface import Locked, NotFound
@@ -88,12 +88,18 @@ def _uploads(task: _Task) -> Iterator[Orphan]:
         if found.begun >= task.before:
             continue
         with task.runtime.reading() as session:
-            open_ = select(Upload.id).where(Upload.store_token == found.token, Upload.state == UploadState.OPEN)
-            if session.scalar(open_.limit(1)) is not None:
+            if _is_open(session, found.token):
                 continue
         if not task.dry_run:
             store.abort(found.token)
         yield Orphan("upload", found.token, found.begun)
+
+
+def _is_open(session: Session, token: str) -> bool:
+    """Whether an open upload, or a piece of one, is kept under this token."""
+    open_ = select(Upload.id).where(Upload.state == UploadState.OPEN)
+    piece = open_.join(PartialUpload, PartialUpload.upload_id == Upload.id).where(PartialUpload.store_token == token)
+    return any(session.scalar(each.limit(1)) is not None for each in (open_.where(Upload.store_token == token), piece))
 
 
 def _objects(

@@ -1,9 +1,9 @@
 """The bytes of one request on their way into an upload: hashed in order, kept on the part grid, then committed.
 
 Up to 16 MiB are kept in memory and put as a whole part where they are one. A part that is larger, or that several
-requests fill, arrives as pieces and is folded when it is full; pieces are at least 8 MiB but at the end of a request.
-An offset is committed only after its bytes are durable. All methods block: call them in a worker thread, one at
-a time. Nothing is locked while bytes are awaited.
+requests fill, arrives as pieces and is folded when it is full; pieces are at least 8 MiB but at the end of a request. A
+partial upload of unknown place stays in pieces. An offset is committed only after its bytes are durable. All methods
+block: call them in a worker thread, one at a time. Nothing is locked while bytes are awaited.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ from typing import Final
 from app.errors import ChecksumMismatch, TooLarge, UploadSuperseded
 from app.services import uploads
 from app.services.desk import RunningHash, Writer, fresh_hash
+from app.services.places import Place
 from app.services.runtime import Runtime
-from app.services.uploads import Place
 from storage.interface import PartDigest, Superseded, UploadNotFound
 
 WHOLE: Final = 16 * 1024 * 1024
@@ -59,7 +59,7 @@ class Intake:
         self._writer: Writer = runtime.desk.enter(place.id, place.fence)
         self._hash = runtime.desk.recall(place.id, place.offset) or self._reread()
         self.composite: str | None = None
-        """Of all parts, once the upload is complete."""
+        """Of all parts, once the upload is complete; of a partial upload never."""
 
     @property
     def offset(self) -> int:
@@ -73,7 +73,7 @@ class Intake:
 
     def room(self, at: int) -> int:
         """How many bytes a `put` at that offset should bring, if the request has them; 0 when the upload is full."""
-        within = at % self._place.part_size
+        within = (self._place.start + at) % self._place.part_size
         limit = WHOLE if self._place.part_size <= WHOLE else PIECE
         return min(limit, self._place.part_size - within, self._place.length - at)
 
@@ -114,13 +114,13 @@ class Intake:
 
     def _keep(self, chunks: Sequence[bytes], length: int) -> None:
         place, store = self._place, self._runtime.store
-        number, within = self._offset // place.part_size + 1, self._offset % place.part_size
-        size = min(place.part_size, place.length - (number - 1) * place.part_size)
+        index, within = divmod(place.start + self._offset, place.part_size)
+        number, size = index + 1, min(place.part_size, place.start + place.length - index * place.part_size)
         for chunk in chunks:
             self._hash.update(chunk)
             if self._checksum is not None:
                 self._checksum.update(chunk)
-        full = within + length == size
+        full = within + length == size and not place.loose
         digest = self._hash.digest() if full else b""
         try:
             if full and within == 0:
@@ -141,15 +141,14 @@ class Intake:
             uploads.advance(self._place, self._offset, self._parts, self._runtime)
             self._parts, self._committed = [], self._offset
             self._runtime.desk.remember(self._place.id, self._committed, self._hash)
-        if self.complete and self.composite is None:
+        if self.complete and self.composite is None and not self._place.partial:
             self.composite = uploads.finish(self._place, self._runtime.now(), self._runtime)
 
     def _reread(self) -> RunningHash:
         """The hash of what lies in the unfinished part, for a process that has not seen it come."""
-        within = self._place.offset % self._place.part_size
-        number = self._place.offset // self._place.part_size + 1
-        running = fresh_hash()
-        if within:
+        index, within = divmod(self._place.start + self._place.offset, self._place.part_size)
+        number, running = index + 1, fresh_hash()
+        if within and not self._place.loose:
             for chunk in self._runtime.store.read_pieces(self._place.token, number, within):
                 running.update(chunk)
         return running

@@ -9,12 +9,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.auth.policy import Caller
-from app.db.models import Item, Package, PackageState, Upload, UploadState
+from app.db.models import Item, Package, PackageState, Upload, UploadState, UploadWay
 from app.db.unit_of_work import retried
 from app.errors import BadRequest, StateConflict, TooLarge
 from app.services import access
+from app.services.places import Place, place_of
 from app.services.runtime import Runtime
-from app.services.uploads import Place, place_of
 from storage import keys
 from storage.parts import MAX_PART, MAX_PARTS, grid
 
@@ -46,7 +46,7 @@ def create(command: Create, runtime: Runtime) -> tuple[Place, bool]:
         TooLarge: A body, or a number of bodies, beyond a limit.
         StateConflict: The item has a body, or an open upload of another size, or the package is no longer open.
     """
-    part_size = _grid(command, runtime)
+    part_size = grid_of(command, runtime)
     with runtime.reading() as session:
         access.package(session, command.package, command.caller, "upload.create")
     token = runtime.store.begin(keys.body(command.package, command.item), part_size=part_size)
@@ -56,11 +56,11 @@ def create(command: Create, runtime: Runtime) -> tuple[Place, bool]:
             session = uow.session
             found = access.package(session, command.package, command.caller, "upload.create", lock=True)
             access.open_for(found.exchange, "upload.completed")
-            row = _open_upload(session, command, part_size)
+            row = open_upload(session, command, part_size, UploadWay.WHOLE)
             kept = row is None
             if row is None:
-                _check_room(session, found.row, command.item)
-                row = _new(command, part_size, token, command.at + runtime.settings.upload_expiry)
+                check_room(session, found.row, command.item)
+                row = new_upload(command, part_size, token, runtime)
                 session.add(row)
             place = place_of(row)
             uow.commit()
@@ -70,7 +70,13 @@ def create(command: Create, runtime: Runtime) -> tuple[Place, bool]:
     return place, kept
 
 
-def _grid(command: Create, runtime: Runtime) -> int:
+def grid_of(command: Create, runtime: Runtime) -> int:
+    """The part size a body is to have.
+
+    Raises:
+        BadRequest: A length or grid outside the bounds.
+        TooLarge: A body beyond the limit.
+    """
     settings = runtime.settings
     if command.length < MIN_BODY:
         raise BadRequest(f"a body of {command.length} bytes, expected at least {MIN_BODY}")
@@ -87,10 +93,21 @@ def _grid(command: Create, runtime: Runtime) -> int:
     return size
 
 
-def _open_upload(session: Session, command: Create, part_size: int) -> Upload | None:
+def open_upload(session: Session, command: Create, part_size: int, way: UploadWay) -> Upload | None:
+    """The open upload of an item, if there is one.
+
+    Raises:
+        StateConflict: It comes in another way or is of another size, or it has expired.
+    """
     here = (Upload.package_id == command.package, Upload.item_id == command.item)
     row = session.scalar(select(Upload).where(*here, Upload.state == UploadState.OPEN))
-    if row is not None and (row.length, row.part_size) != (command.length, part_size):
+    if row is not None and row.way is not way:
+        raise StateConflict(
+            f"an upload is open for this item whose bytes come another way: {row.way}, expected {way}",
+            hint="go on with it, or terminate it first",
+        )
+    sizes = (command.length, part_size)
+    if row is not None and way is not UploadWay.PIECES and (row.length, row.part_size) != sizes:
         raise StateConflict(
             f"an upload of {row.length} bytes in parts of {row.part_size} is open for this item",
             hint="go on with it, or terminate it first",
@@ -100,7 +117,13 @@ def _open_upload(session: Session, command: Create, part_size: int) -> Upload | 
     return row
 
 
-def _check_room(session: Session, package: Package, item: str) -> None:
+def check_room(session: Session, package: Package, item: str) -> None:
+    """Check that an upload may begin for an item.
+
+    Raises:
+        StateConflict: The package takes no items, or this one has a body.
+        TooLarge: Too many bodies, or uploads at once.
+    """
     if package.state is not PackageState.DECLARED:
         raise StateConflict(f"the package is {package.state}, no item can be added")
     if session.get(Item, (package.id, item)) is not None:
@@ -120,7 +143,10 @@ def _check_room(session: Session, package: Package, item: str) -> None:
         raise TooLarge(f"{under_way} uploads are open in this package, expected at most {_MAX_OPEN} at once")
 
 
-def _new(command: Create, part_size: int, token: str, expires: datetime) -> Upload:
+def new_upload(
+    command: Create, part_size: int, token: str, runtime: Runtime, *, way: UploadWay = UploadWay.WHOLE
+) -> Upload:
+    """The row of an upload that begins."""
     return Upload(
         id=secrets.token_hex(16),
         package_id=command.package,
@@ -132,7 +158,8 @@ def _new(command: Create, part_size: int, token: str, expires: datetime) -> Uplo
         store_token=token,
         offset=0,
         fence=0,
+        way=way,
         state=UploadState.OPEN,
-        expires_at=expires,
+        expires_at=command.at + runtime.settings.upload_expiry,
         created_at=command.at,
     )

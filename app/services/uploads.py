@@ -6,46 +6,36 @@ takes a new one when it begins to write, and whatever an older request commits a
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Final, cast
 
 from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
 from app.auth.policy import Caller, Decision, may
 from app.db import ledger
-from app.db.models import Exchange, Item, Package, PackageState, Upload, UploadPart, UploadState
+from app.db.models import (
+    Exchange,
+    Item,
+    Package,
+    PackageState,
+    PartialUpload,
+    Upload,
+    UploadPart,
+    UploadState,
+    UploadWay,
+)
 from app.db.unit_of_work import retried
 from app.errors import Gone, NotEntitled, OffsetMismatch, StateConflict, UploadSuperseded
-from app.services import access
+from app.services import access, partials
+from app.services.places import Place, place_in, place_of
 from app.services.runtime import Runtime
 from custody.digest import composite
 from storage import keys
 from storage.interface import PartDigest
 from storage.parts import part_sizes
 
-
-@dataclass(frozen=True)
-class Place:
-    """Where an upload stands; all of it durable.
-
-    Attributes:
-        offset: Bytes that are kept.
-        parts: Composite of the parts, hex, once the upload is complete.
-        fence: Rises with every request that writes.
-    """
-
-    id: str
-    package: str
-    item: str
-    length: int
-    part_size: int
-    offset: int
-    fence: int
-    expires: datetime
-    token: str
-    parts: str | None = None
+_MOST_RANGES: Final = 100
 
 
 def see(upload: str, caller: Caller, at: datetime, runtime: Runtime) -> Place:
@@ -56,7 +46,9 @@ def see(upload: str, caller: Caller, at: datetime, runtime: Runtime) -> Place:
         Gone: It was aborted or has expired.
     """
     place = _look(upload, caller, at, runtime)
-    if place.parts is None and place.offset == place.length:  # a crash came between the last byte and its entry
+    if (
+        place.parts is None and not place.partial and place.offset == place.length
+    ):  # a crash came between the last byte and its entry
         with suppress(UploadSuperseded):
             finish(place, at, runtime)
         place = _look(upload, caller, at, runtime)
@@ -70,22 +62,24 @@ def take_over(upload: str, offset: int, caller: Caller, at: datetime, runtime: R
     Raises:
         NotFound, Gone: As `see`.
         OffsetMismatch: The upload stands elsewhere.
-        StateConflict: It is complete.
+        NotEntitled: Its bytes come by partial uploads.
+        StateConflict: It is a partial upload that was concatenated.
     """
     with runtime.unit_of_work() as uow:
-        row = _mine(uow.session, upload, caller, "upload.send", lock=True)
-        if row.state is not UploadState.COMPLETE:  # whoever comes to an upload that has ended need not ask for its offset
-            _check_alive(row, at)
-        if row.offset != offset:
+        row, partial = _mine(uow.session, upload, caller, "upload.send", lock=True)
+        if row.state is not UploadState.COMPLETE:  # of an upload that has ended nobody need know where it stood
+            check_alive(row, at)
+        standing: Upload | PartialUpload = row if partial is None else partial
+        _check_takes_bytes(row, partial)
+        if standing.offset != offset:
             raise OffsetMismatch(
-                f"the upload stands at {row.offset}, the request begins at {offset}", offset=row.offset
+                f"the upload stands at {standing.offset}, the request begins at {offset}", offset=standing.offset
             )
         if row.state is UploadState.COMPLETE:
-            item = uow.session.get_one(Item, (row.package_id, row.item_id))
-            return place_of(row, item.parts)
-        row.fence += 1
+            return place_of(row, _composite(uow.session, row))
+        standing.fence += 1
         row.expires_at = at + runtime.settings.upload_expiry
-        place = place_of(row)
+        place = place_of(row) if partial is None else place_in(row, partial)
         uow.commit()
     return place
 
@@ -107,8 +101,11 @@ def advance(place: Place, offset: int, parts: Sequence[tuple[int, PartDigest]], 
     """
     with runtime.unit_of_work() as uow:
         expires = runtime.now() + runtime.settings.upload_expiry
-        _advance(uow.session, place, offset=offset, state=UploadState.OPEN, expires=expires)
-        _add_parts(uow.session, place, parts)
+        if place.partial:
+            partials.advance(uow.session, place, offset=offset, parts=parts, expires=expires)
+        else:
+            _advance(uow.session, place, offset=offset, state=UploadState.OPEN, expires=expires)
+            _add_parts(uow.session, place, parts)
         uow.commit()
 
 
@@ -166,27 +163,36 @@ def finish(place: Place, at: datetime, runtime: Runtime) -> str:
 def terminate(upload: str, caller: Caller, at: datetime, runtime: Runtime) -> None:
     """End an upload at the sender's wish; the item may be uploaded anew.
 
+    A partial upload goes alone, its range may be sent anew; the last one takes its upload along.
+
     Raises:
         NotFound, Gone: As `see`.
         StateConflict: It is complete, and so on record.
     """
     see(upload, caller, at, runtime)
     with runtime.unit_of_work() as uow:
-        row = _mine(uow.session, upload, caller, "upload.terminate", lock=True)
+        session = uow.session
+        row, partial = _mine(session, upload, caller, "upload.terminate", lock=True)
         if row.state is UploadState.COMPLETE:
             raise StateConflict("the upload is complete and on record, it cannot be taken back")
-        _check_alive(row, at)
-        if row.offset == row.length:
+        check_alive(row, at)
+        if row.offset == row.length or (partial is not None and partial.place is not None):
             raise StateConflict("the last byte has arrived, the upload is being completed", hint="ask where it stands")
-        handle = _handle(uow.session, row)
-        end(uow.session, runtime, row, chain=handle, reason="terminated", at=at)
+        if partial is not None and len(partials.of(session, row.id)) > 1:
+            partials.remove(session, row, partial)
+        else:
+            end(session, runtime, row, chain=_handle(session, row), reason="terminated", at=at)
         uow.commit()
-    drop(runtime, [row])
+    if partial is not None and row.state is UploadState.OPEN:
+        drop_partials(runtime, [partial])
+    else:
+        drop(runtime, [row])
 
 
 def end(session: Session, runtime: Runtime, row: Upload, *, chain: str, reason: str, at: datetime) -> None:
-    """Note that an open upload has ended; the caller commits, then drops the bytes."""
+    """Note that an open upload has ended, all that is partial with it; the caller commits, then drops the bytes."""
     row.state = UploadState.ABORTED
+    row.offset = partials.received(session, row)
     row.fence += 1
     ledger.append(
         session,
@@ -203,7 +209,19 @@ def drop(runtime: Runtime, rows: Sequence[Upload]) -> None:
     """Stop whoever writes to ended uploads, and drop their bytes."""
     for row in rows:
         runtime.desk.leave(runtime.desk.enter(row.id, row.fence))
+        if row.way is not UploadWay.WHOLE:
+            with runtime.reading() as session:
+                found = partials.of(session, row.id)
+            drop_partials(runtime, found)
         runtime.store.abort(row.store_token)
+
+
+def drop_partials(runtime: Runtime, rows: Sequence[PartialUpload]) -> None:
+    """Stop whoever writes to partial uploads that are no more, and drop the bytes that were theirs alone."""
+    for row in rows:
+        runtime.desk.leave(runtime.desk.enter(row.id, row.fence + 1))
+        if row.store_token:
+            runtime.store.abort(row.store_token)
 
 
 def part_digests(session: Session, package: str, item: str) -> bytes:
@@ -231,50 +249,64 @@ def parts_of(package: str, item: str, caller: Caller, runtime: Runtime) -> bytes
     return digests
 
 
+def held(place: Place, runtime: Runtime) -> list[tuple[int, int]]:
+    """Ranges of the body that have come by windows; see `partials.held`."""
+    with runtime.reading() as session:
+        return partials.held(session, place.upload, most=_MOST_RANGES)
+
+
 def _look(upload: str, caller: Caller, at: datetime, runtime: Runtime) -> Place:
     with runtime.reading() as session:
-        row = _mine(session, upload, caller, "upload.see")
-        if row.state is UploadState.COMPLETE:
-            return place_of(row, session.get_one(Item, (row.package_id, row.item_id)).parts)
-        _check_alive(row, at)
-        return place_of(row)
+        row, partial = _mine(session, upload, caller, "upload.see")
+        if row.state is not UploadState.COMPLETE:
+            check_alive(row, at)
+        if partial is not None:
+            return place_in(row, partial)
+        return place_of(row, _composite(session, row), partials.joined(session, row))
 
 
-def _mine(session: Session, upload: str, caller: Caller, action: str, *, lock: bool = False) -> Upload:
-    query = select(Upload).where(Upload.id == upload)
+def _mine(
+    session: Session, upload: str, caller: Caller, action: str, *, lock: bool = False
+) -> tuple[Upload, PartialUpload | None]:
+    """The upload a caller may act on, and the partial upload of it if that was named; the upload's row is locked."""
+    whole = session.scalar(select(PartialUpload.upload_id).where(PartialUpload.id == upload))
+    query = select(Upload).where(Upload.id == (whole or upload))
     row = session.scalar(query.with_for_update() if lock else query)
+    partial = session.get(PartialUpload, upload) if whole else None
     package = session.get(Package, row.package_id) if row else None
-    if row is None or package is None:
+    if row is None or package is None or (whole and partial is None):
         raise access.absent()
     decision = may(caller, action, access.package_thing(session, package))
     if decision is Decision.HIDDEN or row.authority != caller.authority:
         raise access.absent()
     if decision is Decision.DENIED:
         raise NotEntitled(f"{action} needs the role sender")
-    return row
+    return row, partial
 
 
-def _check_alive(row: Upload, at: datetime) -> None:
+def _composite(session: Session, row: Upload) -> str | None:
+    """Of the parts of a complete upload, hex."""
+    complete = row.state is UploadState.COMPLETE
+    return session.get_one(Item, (row.package_id, row.item_id)).parts if complete else None
+
+
+def _check_takes_bytes(row: Upload, partial: PartialUpload | None) -> None:
+    if partial is None and row.way is not UploadWay.WHOLE:
+        raise NotEntitled("the bytes of this upload come by its partial uploads, expected one of these")
+    if partial is not None and partial.place is not None:
+        raise StateConflict("the partial upload was concatenated, it takes no more bytes")
+
+
+def check_alive(row: Upload, at: datetime) -> None:
+    """Return only if an upload has not ended.
+
+    Raises:
+        Gone: It has.
+    """
     if row.state is UploadState.ABORTED:
         raise Gone("the upload was ended", hint="create it anew")
     if row.expires_at <= at:
         raise Gone("the upload has expired", hint="create it anew")
-
-
-def place_of(row: Upload, parts: str | None = None) -> Place:
-    """Where an upload stands, from its row."""
-    return Place(
-        id=row.id,
-        package=row.package_id,
-        item=row.item_id,
-        length=row.length,
-        part_size=row.part_size,
-        offset=row.offset,
-        fence=row.fence,
-        expires=row.expires_at,
-        token=row.store_token,
-        parts=parts,
-    )
 
 
 def _advance(session: Session, place: Place, *, offset: int, state: UploadState, expires: datetime) -> None:

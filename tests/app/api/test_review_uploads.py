@@ -5,6 +5,7 @@ from datetime import timedelta
 from app.db.models import Upload
 from app.jobs import lapse
 from app.services import uploads
+from app.services.places import place_of
 from app.services.uploads import UploadSuperseded
 from tests.app.party import TUS, Item
 
@@ -31,7 +32,7 @@ def test_an_upload_does_not_expire_while_its_bytes_arrive(service, alice, court)
     package, item = alice.declare(alice.open_exchange(court), court), Item(b"evidence", [court.identity.recipient])
     location = alice.create(package, item.id, len(item.body)).headers["Location"]
     with service.runtime.reading() as session:
-        place = uploads.place_of(session.get_one(Upload, location.rpartition("/")[2]))
+        place = place_of(session.get_one(Upload, location.rpartition("/")[2]))
     expiry = service.runtime.settings.upload_expiry
     try:
         service.now.ahead = expiry - timedelta(minutes=1)

@@ -418,7 +418,7 @@ def test_options_say_what_is_spoken(service):
     answer = service.http.options(f"/v1/uploads/{token()}")
     assert answer.status_code == 204
     assert set(answer.headers["Tus-Extension"].split(",")) == {
-        "creation", "creation-with-upload", "checksum", "expiration", "termination",
+        "creation", "creation-with-upload", "concatenation", "checksum", "expiration", "termination",
     }  # fmt: skip
     assert set(answer.headers["Tus-Checksum-Algorithm"].split(",")) == {"sha256", "sha1"}
 
