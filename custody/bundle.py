@@ -25,7 +25,7 @@ __all__ = ["Bundle", "BundleContents", "ChainFiles", "LeafLine", "directory_file
 _MAX_PACKING: Final = 64 * 1024 * 1024
 _CHAIN_FILES: Final = ("entries.jsonl", "leaves.jsonl", "tail.json")
 _BLOCK: Final = 4096
-_LATER: Final = ("timestamps/", "validation/", "renewal/")
+_STAMPS: Final = ("timestamps/", "validation/", "renewal/")
 _Row = TypeVar("_Row")
 
 
@@ -68,6 +68,7 @@ class BundleContents:
         policy: Text of the policy under which the service collects cosignatures; informative only.
         checkpoints: Other signed notes, by size, for bounds of time.
         consistency: (older size, newer size) → proof, for checkpoints that signers say they saw.
+        stamps: Path → bytes of each file of `timestamps/`, `validation/` and `renewal/`.
     """
 
     kind: str
@@ -83,6 +84,7 @@ class BundleContents:
     policy: str | None = None
     checkpoints: Mapping[int, bytes] = field(default_factory=dict)
     consistency: Mapping[tuple[int, int], Sequence[bytes]] = field(default_factory=dict)
+    stamps: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def write_bundle(target: BinaryIO, contents: BundleContents, *, compress: bool = False) -> None:
@@ -142,6 +144,8 @@ def _sources(contents: BundleContents, checkpoint: Checkpoint) -> Iterator[tuple
         yield f"checkpoints/{size}", _whole(note)
     for (old, new), path in contents.consistency.items():
         yield f"consistency/{old}-{new}", _whole(packing.encode_consistency(old, new, path))
+    for path_in_bundle, data in contents.stamps.items():
+        yield path_in_bundle, _whole(data)
 
 
 def _sorted_statements(envelopes: Sequence[bytes]) -> list[bytes]:
@@ -273,4 +277,4 @@ def _is_known(name: str, kind: str) -> bool:
         return name in top
     if folder == "service" or (folder.startswith("registry/") and folder.count("/") == 1):
         return last in _CHAIN_FILES
-    return folder in {"headers", "parts", "checkpoints", "consistency"} or name.startswith(_LATER)
+    return folder in {"headers", "parts", "checkpoints", "consistency"} or name.startswith(_STAMPS)
