@@ -10,8 +10,10 @@ from fastapi.openapi.utils import get_openapi
 
 from app.api import authorities, downloads, exchanges, front, packages, problems, uploads
 from app.api.edge import Edge
+from app.api.limits import Limits
 from app.api.log import public_log
 from app.api.problems import MEDIA_TYPE, documented
+from app.api.traffic import Traffic
 from app.services.runtime import VERSION, Runtime
 
 THREADS: Final = 64
@@ -50,7 +52,9 @@ def build(runtime: Runtime, background: Callable[[], AbstractAsyncContextManager
         app.include_router(module.router)
     app.include_router(public_log(origin=runtime.origin, engine=runtime.engine))
     problems.install(app)
-    app.add_middleware(Edge)
+    traffic = Traffic(Limits(runtime.settings))
+    app.state.traffic = traffic
+    app.add_middleware(Edge, traffic=traffic)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign] # as FastAPI's documentation has it
     return app
 

@@ -3,12 +3,13 @@
 from fastapi import APIRouter, Response
 
 from app.api.answers import recorded, zipped
-from app.api.deps import AddressDep, AuthorityId, CallerDep, Once, RuntimeDep
+from app.api.deps import AddressDep, AuthorityId, CallerDep, OnceBySignature, RuntimeDep
+from app.api.gate import FlatRoute
 from app.api.models import AuthoritiesOut, AuthorityOut, Recorded, RecordOut, StatementIn
 from app.api.problems import documented
 from app.services import registries
 
-router = APIRouter(prefix="/v1/authorities", tags=["authorities"])
+router = APIRouter(prefix="/v1/authorities", tags=["authorities"], route_class=FlatRoute)
 
 _LODGED = documented(
     "not-found", "statement-refused", "clock-skew", "state-conflict", "invalid", "idempotency-mismatch", "overloaded",
@@ -33,7 +34,7 @@ def see_registry(authority: AuthorityId, caller: CallerDep, runtime: RuntimeDep)
     return zipped(registries.bundle(authority, caller, runtime))
 
 
-@router.post("/{authority}/registry", status_code=201, responses=_LODGED, dependencies=[Once])
+@router.post("/{authority}/registry", status_code=201, responses=_LODGED, dependencies=[OnceBySignature])
 def lodge(
     authority: AuthorityId, body: StatementIn, address: AddressDep, runtime: RuntimeDep, response: Response
 ) -> Recorded:

@@ -1,56 +1,36 @@
 """What routes are given: the running service, the caller, and the rules that hold for whole groups of routes."""
 
 import hashlib
-from typing import Annotated, Final, cast
+from typing import Annotated, Final
 
 from fastapi import Depends, Header, Path, Request
 from sqlalchemy.exc import IntegrityError
 
+from app.api.gate import address_of, admit, runtime_of
+from app.api.models import StatementIn
 from app.api.problems import Refused
 from app.auth.policy import Caller
 from app.db.models import Idempotency
 from app.errors import BadRequest, IdempotencyMismatch
-from app.services import login
+from app.services import registries
 from app.services.runtime import Runtime
 
-_BEARER: Final = "Bearer "
 _KEY_CHARACTERS: Final = frozenset(map(chr, range(0x21, 0x7F))) | {" "}
 
 Id = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 AuthorityId = Annotated[str, Path(pattern=r"^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$")]
 
-
-def runtime_of(request: Request) -> Runtime:
-    """The running service."""
-    return cast("Runtime", request.app.state.runtime)
-
-
 RuntimeDep = Annotated[Runtime, Depends(runtime_of)]
-
-
-def address_of(request: Request) -> str:
-    """Where a request came from, as the record notes it; empty where it is no address."""
-    host = request.client.host if request.client else ""
-    return host.lower() if host and set(host.lower()) <= set("0123456789abcdef.:") else ""
-
-
 AddressDep = Annotated[str, Depends(address_of)]
 
 
 def caller_of(
     request: Request,
-    runtime: RuntimeDep,
-    address: AddressDep,
-    authorization: Annotated[str | None, Header(description="`Bearer` and an access token")] = None,
+    authorization: Annotated[str | None, Header(description="`Bearer` and an access token")] = None,  # noqa: ARG001 - told in OpenAPI
 ) -> Caller:
     """The principal behind the request's token, as its registry stands now."""
-    if authorization is None or not authorization.startswith(_BEARER):
-        raise Refused("token-refused", "no token, expected Authorization: Bearer", hint="get one at /oauth/token")
-    token = authorization.removeprefix(_BEARER)
-    caller = login.authenticate(token, address=address, at=runtime.now(), runtime=runtime)
-    request.state.principal = caller.principal
-    return caller
+    return admit(request)
 
 
 CallerDep = Annotated[Caller, Depends(caller_of)]
@@ -70,35 +50,67 @@ async def body_of(request: Request) -> bytes:
     return await request.body()
 
 
+Key = Annotated[
+    str | None, Header(description="1 to 255 printable characters; the same key with another body is refused")
+]
+Raw = Annotated[bytes, Depends(body_of)]
+
+
 def once(
+    *,
     request: Request,
     runtime: RuntimeDep,
-    body: Annotated[bytes, Depends(body_of)],
-    authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
-    idempotency_key: Annotated[
-        str | None, Header(description="1 to 255 printable characters; the same key with another body is refused")
-    ] = None,
+    caller: CallerDep,
+    body: StatementIn,  # noqa: ARG001 - what is not of its schema is not remembered
+    raw: Raw,
+    idempotency_key: Key = None,
 ) -> None:
     """Hold an Idempotency-Key to one body. That there is one effect, the statement's own id sees to."""
-    if idempotency_key is None:
-        return
-    if not 1 <= len(idempotency_key) <= 255 or not set(idempotency_key) <= _KEY_CHARACTERS:
-        raise BadRequest("Idempotency-Key is not 1 to 255 printable ASCII characters")
-    if authorization is None:
-        principal = "@open"
-    else:
-        principal = login.authenticate(
-            authorization.removeprefix(_BEARER), address="", at=runtime.now(), runtime=runtime
-        ).principal
-    wanted = hashlib.sha256(b"\0".join([request.method.encode(), request.url.path.encode(), body])).hexdigest()
-    if _remember(runtime, principal, idempotency_key, wanted) != wanted:
-        raise IdempotencyMismatch("the Idempotency-Key was used with another request", hint="take a new key")
+    if idempotency_key is not None:
+        _hold(runtime, caller.principal, idempotency_key, request, raw)
+
+
+def once_without_body(
+    *, request: Request, runtime: RuntimeDep, caller: CallerDep, raw: Raw, idempotency_key: Key = None
+) -> None:
+    """The same, for routes where nothing is said."""
+    if idempotency_key is not None:
+        _hold(runtime, caller.principal, idempotency_key, request, raw)
+
+
+def once_by_signature(
+    *,
+    request: Request,
+    runtime: RuntimeDep,
+    authority: AuthorityId,
+    body: StatementIn,
+    raw: Raw,
+    idempotency_key: Key = None,
+) -> None:
+    """The same, where nobody shows a token: only what the authority has signed, and was not lodged yet, is remembered.
+
+    Strangers could fill the database otherwise.
+    """
+    if idempotency_key is not None:
+        keep = registries.is_news(authority, body.envelope, runtime)
+        _hold(runtime, f"@{authority}", idempotency_key, request, raw, keep=keep)
 
 
 Once = Depends(once)
+OnceWithoutBody = Depends(once_without_body)
+OnceBySignature = Depends(once_by_signature)
 
 
-def _remember(runtime: Runtime, principal: str, key: str, wanted: str) -> str:
+def _hold(runtime: Runtime, principal: str, key: str, request: Request, raw: bytes, *, keep: bool = True) -> None:
+    if not 1 <= len(key) <= 255 or not set(key) <= _KEY_CHARACTERS:
+        raise BadRequest("Idempotency-Key is not 1 to 255 printable ASCII characters")
+    wanted = hashlib.sha256(b"\0".join([request.method.encode(), request.url.path.encode(), raw])).hexdigest()
+    found = _remember(runtime, principal, key, wanted) if keep else _known(runtime, principal, key)
+    if found not in (None, wanted):
+        raise IdempotencyMismatch("the Idempotency-Key was used with another request", hint="take a new key")
+
+
+def _remember(runtime: Runtime, principal: str, key: str, wanted: str) -> str | None:
     """The request that a key stands for: this one, if it is the first."""
     with runtime.unit_of_work() as uow:
         row = uow.session.get(Idempotency, (principal, key))
@@ -112,6 +124,7 @@ def _remember(runtime: Runtime, principal: str, key: str, wanted: str) -> str:
     return wanted
 
 
-def _known(runtime: Runtime, principal: str, key: str) -> str:
+def _known(runtime: Runtime, principal: str, key: str) -> str | None:
     with runtime.reading() as session:
-        return session.get_one(Idempotency, (principal, key)).request_hash
+        row = session.get(Idempotency, (principal, key))
+        return row.request_hash if row is not None else None

@@ -13,7 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.answers import recorded
-from app.api.deps import CallerDep, Id, Once, RuntimeDep
+from app.api.deps import CallerDep, Id, OnceWithoutBody, RuntimeDep
+from app.api.gate import GuardedRoute
 from app.api.models import Recorded, RecordOut
 from app.api.problems import Refused, documented
 from app.errors import Gone
@@ -21,7 +22,7 @@ from app.services import downloads
 from app.services.downloads import Content, Read
 from app.services.runtime import Runtime
 
-router = APIRouter(prefix="/v1/downloads", tags=["downloads"])
+router = APIRouter(prefix="/v1/downloads", tags=["downloads"], route_class=GuardedRoute)
 
 COUNTED: Final = 32 * 1024 * 1024
 """Bytes after which a running answer is counted, and after which it notices that its handle has ended."""
@@ -91,7 +92,7 @@ async def read(
     "/{download}/close",
     status_code=201,
     responses=documented("token-refused", "token-expired", "not-found", "not-entitled", "gone", "not-yet-published"),
-    dependencies=[Once],
+    dependencies=[OnceWithoutBody],
 )
 def close(download: Id, caller: CallerDep, runtime: RuntimeDep, response: Response) -> Recorded:
     """Be done with a handle; how many bytes went out goes on record."""

@@ -5,40 +5,34 @@ structured and holds no path, no name, no token and no text of a caller: route t
 the id of the principal.
 """
 
-import asyncio
 import json
 import logging
-import re
+import math
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from starlette.exceptions import HTTPException
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 
+from app.api import gate
 from app.api.problems import problem
+from app.api.traffic import BrokenOff, Exchange, Message, Receive, Scope, Send, Traffic
+from app.errors import Refusal
+from custody.errors import CustodyError
 from custody.text import to_time
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-MAX_JSON: Final = 20 * 1024 * 1024
 MAX_HEADERS: Final = 64
 MAX_HEADER_BYTES: Final = 32 * 1024
-PATIENCE: Final = 15.0
-"""Seconds without a byte after which a request's body is given up."""
 
-SLOWEST: Final = 1024
-"""Bytes a second, taken over the time that was spent waiting for them, once that is more than GRACE seconds."""
+_PROBES: Final = frozenset({"/livez", "/readyz"})
+"""Counted for nobody: whoever watches the service must not be refused because others were many."""
 
-GRACE: Final = 30.0
-
-_UPLOADS: Final = re.compile(r"/v1/packages/[^/]+/items/[^/]+/uploads\Z")
 _SECURITY: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -51,83 +45,80 @@ _log = logging.getLogger("rogatory.requests")
 class Edge:
     """ASGI middleware around everything."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, app: App, traffic: Traffic) -> None:
+        self._app, self._traffic = app, traffic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send)
-        refused = _refuse(scope)
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_SECURITY]
+            await send(message)
+
+        exchange = Exchange(scope, receive, guarded, self._traffic)
+        scope.setdefault("state", {})["exchange"] = exchange
+        self._traffic.under_way.add(exchange)
         try:
-            if refused is not None:
-                await problem("bad-request", refused, headers={"Connection": "close"})(scope, receive, exchange.send)
-            else:
-                await self._app(scope, exchange.receive, exchange.send)
+            await self._serve(scope, exchange)
+        except BrokenOff:
+            pass  # the connection ends without the end of the answer, and so the other side knows
         except Exception as error:  # noqa: BLE001 - the last place where one can be caught
             _report(error)
             if not exchange.status:
                 await problem("internal", "the service made a mistake")(scope, receive, exchange.send)
         finally:
-            exchange.report()
+            self._traffic.under_way.discard(exchange)
+            exchange.end()
+            _tell(scope, exchange)
 
-
-class _Exchange:
-    """One request and its answer, counted."""
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._scope, self._receive, self._send = scope, receive, send
-        self._begun = time.monotonic()
-        self._came = self._went = 0
-        self._waited = 0.0
-        self._whole = False
-        self.status = 0
-        self._limit = None if _streams(scope) else MAX_JSON
-
-    async def receive(self) -> Message:
-        if self._whole or self.status:  # whoever waits now waits for the other side to go away
-            return await self._receive()
-        begun = time.monotonic()
+    async def _serve(self, scope: Scope, exchange: Exchange) -> None:
+        refused = _refuse(scope)
+        if refused is not None:
+            await problem("bad-request", refused, headers={"Connection": "close"})(
+                scope, exchange.receive, exchange.send
+            )
+            return
+        address = scope["client"][0] if scope.get("client") else ""
+        shows = any(name == b"authorization" for name, _ in scope["headers"])
+        wait = 0.0 if scope["path"] in _PROBES else self._traffic.limits.stranger(address, cost=0 if shows else 1)
+        if wait and not (shows and await run_in_threadpool(_is_known, scope)):
+            headers = {"Retry-After": str(math.ceil(wait)), "Connection": "close"}
+            detail = "more requests without a valid token than one address may send in a minute"
+            await problem("overloaded", detail, headers=headers)(scope, exchange.receive, exchange.send)
+            return
         try:
-            async with asyncio.timeout(PATIENCE):
-                message = await self._receive()
-        except TimeoutError:
-            return {"type": "http.disconnect"}
-        self._whole = not message.get("more_body", False)
-        self._came += len(message.get("body", b""))
-        self._waited += time.monotonic() - begun
-        if self._waited > GRACE and self._came < self._waited * SLOWEST:
-            return {"type": "http.disconnect"}
-        if self._limit is not None and self._came > self._limit:
-            raise HTTPException(413, f"a body beyond {self._limit} bytes")
-        return message
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *_SECURITY]
-        self._went += len(message.get("body", b""))
-        await self._send(message)
-
-    def report(self) -> None:
-        route = self._scope.get("route")
-        facts = {
-            "method": self._scope["method"],
-            "route": getattr(route, "path", None),
-            "status": self.status,
-            "ms": round((time.monotonic() - self._begun) * 1000, 1),
-            "in": self._came,
-            "out": self._went,
-            "principal": self._scope.get("state", {}).get("principal"),
-        }
-        _log.info("request", extra={"facts": {name: value for name, value in facts.items() if value is not None}})
+            await self._app(scope, exchange.receive, exchange.send)
+        finally:
+            if shows and exchange.login is None:
+                self._traffic.limits.stranger(address)
 
 
-def _streams(scope: Scope) -> bool:
-    """Whether a request brings bytes of a body, which are never held as a whole: a PATCH, or a creation with bytes."""
-    return scope["method"] == "PATCH" or (scope["method"] == "POST" and bool(_UPLOADS.match(scope["path"])))
+def _is_known(scope: Scope) -> bool:
+    """Whether the token that is shown holds; looked at before anything else only where an address has sent too much."""
+    try:
+        gate.identify(Request(scope))
+    except (Refusal, CustodyError):
+        return False
+    return True
+
+
+def _tell(scope: Scope, exchange: Exchange) -> None:
+    """One line of log."""
+    facts = {
+        "method": scope["method"],
+        "route": getattr(scope.get("route"), "path", None),
+        "status": exchange.status,
+        "ms": round((time.monotonic() - exchange.begun) * 1000, 1),
+        "in": exchange.came,
+        "out": exchange.went,
+        "broken": exchange.broken or None,
+        "principal": scope.get("state", {}).get("principal"),
+    }
+    _log.info("request", extra={"facts": {name: value for name, value in facts.items() if value is not None}})
 
 
 def _refuse(scope: Scope) -> str | None:

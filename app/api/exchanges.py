@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from app.api.answers import recorded, zipped
 from app.api.deps import CallerDep, Id, Once, RuntimeDep
+from app.api.gate import GuardedRoute
 from app.api.models import (
     ExchangeOpened,
     ExchangeOut,
@@ -20,7 +21,7 @@ from app.api.problems import documented
 from app.services import exchanges, exports, packages
 from app.services.statements import Lodge
 
-router = APIRouter(prefix="/v1/exchanges", tags=["exchanges"])
+router = APIRouter(prefix="/v1/exchanges", tags=["exchanges"], route_class=GuardedRoute)
 
 _SEEN = documented("token-refused", "token-expired", "not-found", "not-entitled")
 _LODGED = documented(

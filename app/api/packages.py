@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from app.api.answers import recorded
 from app.api.deps import CallerDep, Digest, Id, Octets, Once, RuntimeDep, body_of
 from app.api.exchanges import Cursor
+from app.api.gate import GuardedRoute
 from app.api.models import (
     DownloadOut,
     HeaderPut,
@@ -26,7 +27,7 @@ from app.services import downloads, grants, headers, packages, receipts, uploads
 from app.services.packages import On
 from custody.text import to_time
 
-router = APIRouter(prefix="/v1/packages", tags=["packages"])
+router = APIRouter(prefix="/v1/packages", tags=["packages"], route_class=GuardedRoute)
 
 _SEEN = documented("token-refused", "token-expired", "not-found", "not-entitled")
 _CODES = (

@@ -25,6 +25,7 @@ _log = logging.getLogger("rogatory.problems")
 
 MEDIA_TYPE: Final = "application/problem+json"
 _RETRY: Final = 5
+_AGAIN: Final = {"Retry-After": str(_RETRY)}
 
 
 class Problem(BaseModel):
@@ -76,12 +77,17 @@ TABLE: Final[dict[str, Row]] = {
     "internal": Row(500, "an error of the service"),
     "database-down": Row(503, "the database does not answer"),
     "not-yet-published": Row(503, "done, and not yet in a signed checkpoint"),
+    "stopping": Row(503, "the service stops"),
+    "read-only": Row(503, "no entries are taken now"),
     "store-down": Row(503, "the store does not answer"),
     "store-full": Row(507, "the store is full"),
 }
 
 _ABSENT: Final = "there is no such thing, or it is not for you to see"
-_HTTP: Final = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "media-type"}
+_HTTP: Final = {
+    400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "media-type",
+    422: "invalid", 429: "overloaded",
+}  # fmt: skip
 
 
 class Refused(Refusal):
@@ -193,6 +199,13 @@ def _http(_request: Request, error: HTTPException) -> Response:
     return problem(code, str(error.detail).lower(), headers=error.headers)
 
 
-def _broken(_request: Request, _error: ClientDisconnect) -> Response:
-    """Nobody is there to read this, or whoever is has sent nothing for too long."""
-    return problem("bad-request", "the body broke off", headers={"Connection": "close"})
+def _broken(request: Request, _error: ClientDisconnect) -> Response:
+    """Nobody is there to read this, or whoever is has sent nothing for too long, or was not let go on."""
+    close = {"Connection": "close"}
+    match request.state.exchange.broken:
+        case "":
+            return problem("bad-request", "the body broke off", headers=close)
+        case "stopping":
+            return problem("stopping", "the service stops; what had arrived is kept", headers=close | _AGAIN)
+        case code:
+            return problem(code, "the principal was ended while its request was running", headers=close)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,7 +41,14 @@ class Service:
             yield
         finally:
             await asyncio.to_thread(self.caretaker.stop)
+            await asyncio.to_thread(self._publish_all)
             await asyncio.to_thread(self.sequencer.stop)
+
+    def _publish_all(self) -> None:
+        """Give everything that is committed its place before the end, so that nobody waits for the next beginning."""
+        with suppress(Exception):  # another process keeps the log, or the next one will heal what was in the way
+            while self.sequencer.run_once():
+                pass
 
 
 def now() -> datetime:

@@ -4,19 +4,19 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import os
-import signal
 import socket
 import ssl
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 
 from app.api import application
-from app.api.protocol import GuardedProtocol
+from app.api.protocol import DEADLINE, GuardedProtocol
 from app.main.assembly import Service, now
 from app.main.options import settings_of
 from app.services import state
@@ -24,12 +24,29 @@ from app.settings import Settings, Tls
 from custody.errors import CustodyError
 
 _GRACE: Final = 10
+"""Seconds for requests that were broken off to keep what they have and to answer."""
+
 _KEEP_ALIVE: Final = 30
 _RENEWAL: Final = 3600
 
 
+if sys.platform != "win32":
+    import uvloop
+
+    class _PatientLoop(uvloop.Loop):
+        async def create_server(self, *given: Any, **more: Any) -> asyncio.AbstractServer:  # type: ignore[override]
+            if more.get("ssl") is not None:
+                more.setdefault("ssl_handshake_timeout", DEADLINE)
+            return await super().create_server(*given, **more)
+
+
 class Server(uvicorn.Server):
-    """uvicorn, which says when it accepts connections."""
+    """uvicorn, which says when it accepts connections, and drains before it ends.
+
+    Told to end, it takes no more connections and lets requests under way go on for as long as the setting `drain` says.
+    Then bodies that still come or go are broken off; what has arrived of uploads is made durable and answered with
+    503, and the log takes up what was committed. Told twice, it ends at once: what was acknowledged is durable anyway.
+    """
 
     def __init__(self, config: uvicorn.Config, service: Service, ready_file: Path | None) -> None:
         super().__init__(config)
@@ -38,8 +55,16 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as uvicorn calls it
         """End in order, and with code 0: uvicorn would raise the signal once more at the end."""
-        self.force_exit = self.should_exit and sig == signal.SIGINT
+        if self.should_exit:
+            os._exit(128 + sig)
         self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, then end."""
+        drain = self._service.runtime.settings.drain.total_seconds()
+        breaking = asyncio.get_running_loop().call_later(drain, self.config.app.state.traffic.break_off)  # type: ignore[union-attr]
+        await super().shutdown(sockets)
+        breaking.cancel()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, then say so."""
@@ -75,6 +100,13 @@ class Server(uvicorn.Server):
         scratch.replace(target)
 
 
+def patient_loop() -> asyncio.AbstractEventLoop:
+    """An event loop that waits no longer for the beginning of TLS than for the headers of a request."""
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    return _PatientLoop()
+
+
 def configured(service: Service, settings: Settings) -> uvicorn.Config:
     """How uvicorn is to run the service."""
     tls = service.state.tls
@@ -82,7 +114,7 @@ def configured(service: Service, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         application.build(service.runtime, service.background),
         http=GuardedProtocol,
-        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        loop="app.main.server:patient_loop",
         ws="none",
         lifespan="on",
         log_config=None,
@@ -94,7 +126,7 @@ def configured(service: Service, settings: Settings) -> uvicorn.Config:
         ssl_certfile=tls.server_cert if tls else None,
         ssl_keyfile=tls.server_key if tls else None,
         timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=_GRACE,
+        timeout_graceful_shutdown=math.ceil(settings.drain.total_seconds()) + _GRACE,
         backlog=1024,
     )
 

@@ -41,6 +41,14 @@ class Token:
     scope: Sequence[str]
 
 
+@dataclass(frozen=True)
+class Login:
+    """A caller, and the id of the login key that its token hangs on."""
+
+    caller: Caller
+    key: str
+
+
 def log_in(assertion: str, *, client: str | None, scope: str | None, at: datetime, runtime: Runtime) -> Token:
     """Give an access token for a client's assertion.
 
@@ -86,7 +94,7 @@ def log_in(assertion: str, *, client: str | None, scope: str | None, at: datetim
     return Token(value, int(settings.token_lifetime.total_seconds()), asked)
 
 
-def authenticate(token: str, *, address: str, at: datetime, runtime: Runtime) -> Caller:
+def identify(token: str, *, address: str, at: datetime, runtime: Runtime) -> Login:
     """The principal behind an access token, with the roles it holds now that the token was issued with.
 
     Raises:
@@ -97,17 +105,36 @@ def authenticate(token: str, *, address: str, at: datetime, runtime: Runtime) ->
         token, keys=runtime.token_keys, issuer=settings.public_url, audience=settings.public_url, now=at
     )
     with runtime.reading() as session:
-        if _live_key(session, claims.client_key, claims.principal) is None:
-            raise TokenRefused("ended")
-        if session.get_one(RegisteredKey, claims.client_key).authority != claims.authority:
-            raise TokenRefused("authority")
-        roles = registries.registry(session, claims.authority, hold=False).roles(claims.principal)
-    return Caller(
+        held = _standing(session, claims.client_key, claims.principal, claims.authority)
+    caller = Caller(
         authority=claims.authority,
         principal=claims.principal,
-        roles=roles & frozenset(claims.scope),
+        roles=held & frozenset(claims.scope),
         address=address,
     )
+    return Login(caller, claims.client_key)
+
+
+def check_standing(login: Login, runtime: Runtime) -> None:
+    """See that a caller whose request is still running would be let in now; the token itself may have expired.
+
+    Raises:
+        TokenRefused: Its key, principal or authority was ended, or a role it came with.
+    """
+    caller = login.caller
+    with runtime.reading() as session:
+        held = _standing(session, login.key, caller.principal, caller.authority)
+    if not caller.roles <= held:
+        raise TokenRefused("ended")
+
+
+def _standing(session: Session, key: str, principal: str, authority: str) -> frozenset[str]:
+    """The roles that a principal holds now."""
+    if _live_key(session, key, principal) is None:
+        raise TokenRefused("ended")
+    if session.get_one(RegisteredKey, key).authority != authority:
+        raise TokenRefused("authority")
+    return registries.registry(session, authority, hold=False).roles(principal)
 
 
 def _asked(scope: str, held: frozenset[str]) -> list[str]:

@@ -12,6 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.auth.policy import THE_SERVICE, Caller
+from app.db import registries
+from app.db.log_models import LedgerRow
 from app.db.models import Authority, RegisteredKey
 from app.db.unit_of_work import retried
 from app.errors import NotFound, StateConflict, StatementRefused
@@ -19,6 +21,8 @@ from app.services import access, bundles, statements
 from app.services.records import Lodged, await_record
 from app.services.runtime import Runtime
 from custody import events
+from custody.errors import CustodyError
+from custody.keys import KeyRecord
 from custody.statement import Statement
 
 _KEY_EVENTS = {"add": "key.added", "rotate": "key.rotated", "revoke": "key.revoked"}
@@ -72,6 +76,33 @@ def lodge(command: Lodge, runtime: Runtime) -> Lodged:
             register_keys(session, said)
             uow.commit()
     return await_record(runtime, entry, fresh=admitted.earlier is None)
+
+
+def is_news(authority: str, envelope: str, runtime: Runtime) -> bool:
+    """Whether an envelope was signed by a key of that authority, live or not, and does not stand in the log yet."""
+    try:
+        said = statements.read(envelope)
+    except StatementRefused:
+        return False
+    if said.authority != authority or said.principal is not None:
+        return False
+    with runtime.reading() as session:
+        if session.scalar(select(LedgerRow.id).where(LedgerRow.statement_id == said.id)) is not None:
+            return False
+        try:
+            registry = registries.registry(session, authority, hold=False)
+        except NotFound:
+            return False
+    records = (registry.known_key(key_id) for key_id, _ in said.signatures)
+    return any(_has_signed(record, said) for record in records if record is not None)
+
+
+def _has_signed(record: KeyRecord, said: Statement) -> bool:
+    try:
+        said.verify(record.verifier())
+    except CustodyError:
+        return False
+    return True
 
 
 def event_of(said: Statement) -> str:

@@ -111,6 +111,7 @@ BY_CODE = {
     "app:gone": "open a new upload or download",
     "app:not-yet-published": "repeat the same request: the fact is durable and its record will be there",
     "app:overloaded": _LATER,
+    "app:read-only": "wait; the operator sees in the service's log which witness is missing or what one has shown",
     "app:database-down": _LATER,
     "app:store-down": _LATER,
     "app:store-full": "tell the operator, who makes room; go on where the upload stopped",
@@ -119,6 +120,7 @@ BY_CODE = {
     "http:media-type": "send the media type that the interface names",
     "http:method-not-allowed": "use a method that the interface has at this place",
     "http:range-refused": "ask for one range inside the body",
+    "http:stopping": "go on in a moment, where the service answers again; what had arrived is kept",
     "http:tus-version": "send `Tus-Resumable: 1.0.0`",
     # stores
     "storage:store-error": "see the more particular errors below",

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from app.api import edge, protocol
+from app.api import edge, protocol, traffic
 from app.services import records
 from tests.app.party import token
 
@@ -116,7 +116,7 @@ def test_a_body_of_no_schema_is_refused(service, alice, body):
 
 def test_a_body_beyond_the_limit_is_cut_off(service, alice):
     def endless():
-        for _ in range(edge.MAX_JSON // 1_000_000 + 2):
+        for _ in range(traffic.MAX_JSON // 1_000_000 + 2):
             yield b" " * 1_000_000
 
     headers = {**alice.headers, "Content-Type": "application/json"}
@@ -148,15 +148,15 @@ def test_who_connects_and_says_nothing_is_shown_out(service, monkeypatch):
 
 
 def test_a_body_that_drips_is_given_up(service, alice, monkeypatch):
-    monkeypatch.setattr(edge, "PATIENCE", 0.05)
+    monkeypatch.setattr(traffic, "PATIENCE", 0.05)
     lines = "".join(f"{name}: {value}\r\n" for name, value in alice.headers.items())
     text = f"POST /v1/exchanges HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n{lines}\r\n{{"
     assert talk(service, text).split("\r\n")[0].split()[1] == "400"
 
 
 def test_a_body_that_comes_too_slowly_is_given_up(service, alice, monkeypatch):
-    monkeypatch.setattr(edge, "GRACE", 0.05)
-    monkeypatch.setattr(edge, "SLOWEST", 1_000_000)
+    monkeypatch.setattr(traffic, "GRACE", 0.05)
+    monkeypatch.setattr(traffic, "SLOWEST", 1_000_000)
     lines = "".join(f"{name}: {value}\r\n" for name, value in alice.headers.items())
     head = (
         f"POST /v1/exchanges HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n{lines}\r\n"

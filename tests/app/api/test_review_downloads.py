@@ -7,7 +7,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from app.api import downloads, edge
+from app.api import downloads, traffic
 from app.jobs import lapse
 from tests.app.party import MIB
 
@@ -60,8 +60,8 @@ def test_a_long_answer_ends_with_the_hour_and_was_counted(service, sent, reading
 
 
 def test_an_answer_may_take_longer_than_a_request_may_be_silent(monkeypatch, bob, sent):
-    monkeypatch.setattr(edge, "PATIENCE", 0.05)
-    monkeypatch.setattr(edge, "GRACE", 0.05)
+    monkeypatch.setattr(traffic, "PATIENCE", 0.05)
+    monkeypatch.setattr(traffic, "GRACE", 0.05)
     handle, item = bob.open_download(sent).json()["download"], sent.items[0]
     with bob.service.http.stream("GET", f"/v1/downloads/{handle}/items/{item.id}", headers=bob.headers) as answer:
         pieces = answer.iter_raw(MIB)
