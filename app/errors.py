@@ -159,6 +159,13 @@ class Overloaded(Refusal):
     retry_after = 2
 
 
+class ReadOnly(Refusal):
+    """The service takes no entries: no witness has confirmed its log yet, or one has shown a later or another one."""
+
+    code = "read-only"
+    retry_after = 10
+
+
 class DatabaseDown(Refusal):
     """The database did not answer, or has no room; nothing was taken."""
 

@@ -17,7 +17,7 @@ ROLE: Final = "rogatory_service"
 INSERT_ONLY: Final = frozenset({"ledger", "log_leaves", "statements"})
 """Never changed, never deleted."""
 
-KEPT: Final = frozenset({"chains", "checkpoints", "sequencer_term", "tail_heads", "tiles"})
+KEPT: Final = frozenset({"chains", "checkpoints", "cosignatures", "sequencer_term", "tail_heads", "tiles"})
 """Grow or move on, and are never deleted."""
 
 _MAY: Final = text(

@@ -109,6 +109,19 @@ class CheckpointRow(Base):
     note: Mapped[Raw]
 
 
+class CosignatureRow(Base):
+    """A verified cosignature of a checkpoint of ours: the newest of its key for this size."""
+
+    __tablename__ = "cosignatures"
+    __table_args__ = (Index(None, "key", "size"),)
+    size: Mapped[Number] = mapped_column(primary_key=True, autoincrement=False)
+    key: Mapped[Hash] = mapped_column(primary_key=True)
+    """Full id of the witness's key."""
+    time: Mapped[Number]
+    """POSIX seconds, as signed."""
+    line: Mapped[Raw]
+
+
 class SequencerTerm(Base):
     """One row: the term of the elected sequencer. Who finds another term than its own writes nothing more."""
 

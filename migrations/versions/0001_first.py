@@ -70,6 +70,15 @@ def create_tables() -> None:
         sa.PrimaryKeyConstraint("size", name=op.f("pk_checkpoints")),
     )
     op.create_table(
+        "cosignatures",
+        sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("time", sa.BigInteger(), nullable=False),
+        sa.Column("line", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("size", "key", name=op.f("pk_cosignatures")),
+    )
+    op.create_index(op.f("ix_cosignatures_key_size"), "cosignatures", ["key", "size"], unique=False)
+    op.create_table(
         "idempotency",
         sa.Column("principal", sa.String(length=128), nullable=False),
         sa.Column("key", sa.String(length=255), nullable=False),

@@ -163,8 +163,8 @@ class TestAsked:
         line.close()
         assert post(server, iter([b"old 0\n"]), **{"Transfer-Encoding": "chunked"}).status == 411
 
-    def test_more_connections_than_it_has_room_for_are_closed_and_the_others_answered(self, server, monkeypatch):
-        monkeypatch.setattr(server, "_room", witness_server.BoundedSemaphore(2))
+    def test_more_connections_than_it_has_room_for_are_closed_and_the_others_answered(self, server):
+        server._room = witness_server.BoundedSemaphore(2)
         idle = [socket.create_connection(server.server_address[:2], timeout=20) for _ in range(3)]
         assert idle[2].recv(1) == b""
         for line in idle:

@@ -175,8 +175,8 @@ COMMANDS = (
         ),
         about="A witness cosigns only a log that continues what it cosigned before, so that no operator can show "
         "two histories. It sees random bytes and learns nothing of any matter. Its keys lie unlocked, mode 0600, for "
-        "they must work at night. Never restore its directory from a backup: an older memory would cosign a fork. Make a "
-        "new witness instead.",
+        "they must work at night. Never restore its directory from a backup: an older memory would cosign a fork. "
+        "Make a new witness instead.",
         examples=("rogatory witness init", "rogatory witness init --auditor"),
         then="rogatory witness show gives the keys for the operator; then once from cron, or serve.",
     ),
