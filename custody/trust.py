@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
+from cryptography import x509
+
 from custody import canonical
 from custody.checkpoint_text import Checkpoint
 from custody.errors import FormatError, UnsupportedError
@@ -84,6 +86,18 @@ class TimestampAuthority:
     name: str
     roots: tuple[bytes, ...]
     policies: tuple[str, ...]
+
+    @cached_property
+    def parsed_roots(self) -> tuple[x509.Certificate, ...]:
+        """The root certificates.
+
+        Raises:
+            TrustMalformed: One is no certificate.
+        """
+        try:
+            return tuple(map(x509.load_der_x509_certificate, self.roots))
+        except (ValueError, x509.InvalidVersion) as error:
+            raise TrustMalformed(f"a root of the time-stamping authority {self.name} is no certificate") from error
 
 
 @dataclass(frozen=True)
@@ -182,7 +196,8 @@ class Trust:
         """Hold the parts to each other.
 
         Raises:
-            TrustMalformed: A log key of another name or of a type no log has, one twice, a checkpoint of another log.
+            TrustMalformed: A log key of another name or of a type no log has, one twice, a checkpoint of another log,
+                a root of a time-stamping authority that is no certificate.
             FormatError: A policy or the checkpoint is malformed.
         """
         names = {key.name for key in self.log}
@@ -190,6 +205,8 @@ class Trust:
             raise TrustMalformed(f"log keys of {sorted(names)}, expected different ones of {self.origin}")
         if self.held is not None and self.held.origin != self.origin:
             raise TrustMalformed(f"checkpoint of {self.held.origin}, expected one of {self.origin}")
+        for authority in self.tsa:
+            _ = authority.parsed_roots
         for policy in (self.witnesses, self.auditing):
             if policy is not None and any(key not in self.log for key in policy.log):
                 raise TrustMalformed("a policy names a log key that is not among the trust file's")
