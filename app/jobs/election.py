@@ -6,11 +6,12 @@ who lost the lock without noticing (a broken connection, a stopped machine) writ
 
 import fcntl
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Protocol
 
 from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.db.log_models import SequencerTerm
@@ -83,6 +84,8 @@ class AdvisoryLock:
     def release(self) -> None:
         """See `Lock`."""
         if self._connection is not None:
+            with suppress(SQLAlchemyError):  # at once where the session still lives: its end takes the server a moment
+                self._connection.scalar(select(func.pg_advisory_unlock(_ADVISORY_KEY)))
             self._connection.invalidate()  # closes the session, and with it the lock, whatever state it is in
             self._connection.close()
             self._connection = None
@@ -117,6 +120,15 @@ class Election:
         except BaseException:
             self._lock.release()
             raise
+
+    def is_taken(self) -> bool:
+        """Whether another live process, or another election in this one, holds the lock."""
+        if self._term is not None:
+            return False
+        if self._lock.acquire():
+            self._lock.release()
+            return False
+        return True
 
     def confirm(self, session: Session) -> None:
         """Make sure, for the rest of this transaction, that nobody has been elected since.

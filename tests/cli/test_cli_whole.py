@@ -20,10 +20,10 @@ from tests.client.conftest import Service
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory):
+def stage(tmp_path_factory, backend):
     """A service, two authorities that pinned each other and an auditor, all set up by commands."""
     root = tmp_path_factory.mktemp("whole")
-    running = Service(root)
+    running = Service(root, backend)
     home = {"ROGATORY_HOME": str(root / "home")}
 
     def run(name, *words, expect=0):

@@ -14,14 +14,16 @@ import pytest
 from rogatory import Client, Profile, Terms, enrolment, trust_file
 from rogatory.keyring import Keyring
 
+from tests.backends import Backend
+
 SERVER = Path(sys.executable).with_name("rogatory-server")
 
 
 class Service:
     """A running service of its own, with its state below a directory."""
 
-    def __init__(self, directory):
-        self.directory = directory
+    def __init__(self, directory, backend=None):
+        self.directory, self.backend = directory, backend or Backend()
         self.state, self.ready = directory / "state", directory / "ready.json"
         self.process = None
         self.authorities = {}
@@ -42,7 +44,8 @@ class Service:
         self.facts = json.loads(self.ready.read_text())
 
     def environment(self):
-        return {name: value for name, value in os.environ.items() if not name.startswith("ROGATORY_")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ROGATORY_")}
+        return kept | self.backend.environment
 
     def stop(self, how=signal.SIGTERM):
         if self.process is not None and self.process.poll() is None:
@@ -94,20 +97,20 @@ class Service:
                 client.__dict__.pop(name, None)
 
 
-@pytest.fixture(scope="session")
-def service(tmp_path_factory):
-    running = Service(tmp_path_factory.mktemp("service"))
+@pytest.fixture(scope="module")
+def service(tmp_path_factory, backend):
+    running = Service(tmp_path_factory.mktemp("service"), backend)
     yield running
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def police(service):
     with service.enrol("police.nl", kind="mlkem768x25519") as client:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def court(service, police):
     with service.enrol("court.fr", "FR", kind="mlkem768x25519") as client:
         service.trust_each_other(police, client)

@@ -27,6 +27,7 @@ from rogatory.source import SourceChanged
 from custody.schema import SchemaMismatch
 from custody.sealing import NoMatchingIdentity, generate_identity
 from custody.verify import verify_bundle
+from tests.backends import EMBEDDED, only
 
 
 @pytest.fixture
@@ -210,6 +211,7 @@ def stored(service, package, item):
     return service.state / "store" / "objects" / "bodies" / package / item
 
 
+@only(EMBEDDED)
 @pytest.mark.parametrize("part", [1, 2, 3])
 def test_a_flipped_byte_in_a_stored_body_is_found_with_its_part(
     service, police, court, exchange, terms, image, tmp_path, part
