@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from custody.bundle import open_bundle
-from custody.checklist import chains, clock, disk, evidence, form, proving, signing, views
+from custody.checklist import chains, clock, disk, evidence, form, proving, signing, stamps, views
 from custody.checklist.case import Case, load
 from custody.errors import CustodyError, FormatError
 from custody.report import Check, Fault, NotChecked, Place, Report, Status, Withheld
@@ -37,7 +37,7 @@ FUNCTIONS: Final[Mapping[str, _Function]] = {
     "consistency": views.consistency,
     "completeness": views.completeness,
     "time": clock.times,
-    "timestamps": clock.timestamps,
+    "timestamps": stamps.timestamps,
     "conditions": evidence.conditions,
     "digests": evidence.digests,
     "headers": evidence.headers,
@@ -168,6 +168,9 @@ def _trusting(case: Case, passed: set[str]) -> list[str]:
         lines.append("the service, that it showed everybody the same log (no quorum of witnesses vouches for it)")
     if "completeness" not in passed:
         lines.append("the service, that nothing follows the last entry (no auditor or mirror vouches for it)")
-    if case.trust.witnesses.is_none or "time" not in passed:
+    stamped = "timestamps" in passed
+    if stamped:
+        lines.append("your trust file for the roots of the time-stamping authorities")
+    if "time" not in passed or (case.trust.witnesses.is_none and not stamped):
         lines.append("the service and the signers for the times of the entries")
     return lines

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from custody.checklist.mirror import Walked
     from custody.checklist.proving import Cosigned
     from custody.checklist.signing import Replay
+    from custody.checklist.stamps import Stamped
     from custody.checklist.views import Older
 
 _Result = TypeVar("_Result")
@@ -154,6 +155,7 @@ class Case:
     included: bool = False
     walked: "Walked | None" = None
     older: "Older | None" = None
+    stamped: "Stamped | None" = None
 
     @property
     def exchange(self) -> Chain | None:

@@ -68,7 +68,8 @@ class _Brackets:
         assert case.cosigned is not None
         assert case.cosigned.note is not None
         self._policy, self._times = case.trust.witnesses, case.cosigned.times
-        self._sizes = sorted({size for size, _ in self._times})
+        self.stamps = _stamps(case)
+        self._sizes = sorted({size for size, _ in (*self._times, *self.stamps)})
         self._known: dict[int, tuple[int | None, int | None]] = {}
         self._limits: dict[int, tuple[str, str]] = {}
         self._skew = case.trust.skew_s
@@ -79,8 +80,9 @@ class _Brackets:
     def at(self, index: int) -> tuple[int | None, int | None]:
         place = bisect_right(self._sizes, index)
         if place not in self._known:
-            known = (None, None) if self._policy.is_none else self._policy.bounds(index, self._times)
-            self._known[place] = known
+            low, high = (None, None) if self._policy.is_none else self._policy.bounds(index, self._times)
+            stamped = [at for size, at in self.stamps if size > index]
+            self._known[place] = low, min([*stamped, *([high] if high is not None else [])], default=None)
         return self._known[place]
 
     def limits(self, index: int) -> tuple[str, str]:
@@ -93,6 +95,14 @@ class _Brackets:
             most = _text(min(ceilings) + self._skew) if ceilings else None
             self._limits[place] = least or "", most or "~"
         return self._limits[place]
+
+
+def _stamps(case: Case) -> list[tuple[int, int]]:
+    """(size, latest second) of the stamps that count; none where `timestamps` finds fault with one."""
+    try:
+        return [(size, math.ceil(at.timestamp())) for size, at in stamps.stamped(case).held]
+    except (Fault, NotChecked):
+        return []
 
 
 def _check_checkpoint(case: Case, bounds: _Brackets) -> None:
