@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
 
 from app.api.deps import RuntimeDep, body_of
@@ -35,9 +35,10 @@ def alive() -> AliveOut:
 
 
 @router.get("/readyz", responses={503: {"model": ReadyOut}})
-def ready(runtime: RuntimeDep, response: Response) -> ReadyOut:
-    """Whether database, store and log do their work."""
-    missing = health.missing(runtime)
+def ready(request: Request, response: Response) -> ReadyOut:
+    """Whether database, store and log do their work, as of a few seconds ago at most."""
+    readiness: health.Readiness = request.app.state.readiness
+    missing = readiness.missing()
     response.status_code = 503 if missing else 200
     return ReadyOut(ready=not missing, missing=missing)
 

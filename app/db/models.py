@@ -292,6 +292,8 @@ class Download(Base):
     expires_at: Mapped[At]
     bytes_out: Mapped[Number] = mapped_column(default=0)
     closed: Mapped[bool] = mapped_column(default=False)
+    closed_hash: Mapped[Hash | None]
+    """Hash of the entry `download.closed`, for whoever asks again."""
 
 
 class Receipt(Base):

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.auth.policy import Caller, Kind, Thing
 from app.db import ledger
+from app.db.log_models import LedgerRow
 from app.db.models import (
     Download,
     Exchange,
@@ -32,6 +33,7 @@ from app.services import access, headers, statements
 from app.services.packages import On
 from app.services.records import Lodged, await_record
 from app.services.runtime import Runtime
+from custody import entry as entries
 from custody.entry import Entry
 
 LIFE: Final = timedelta(hours=1)
@@ -169,34 +171,45 @@ def count(download: str, sent: int, runtime: Runtime) -> bool:
 
 @retried
 def close(download: str, caller: Caller, at: datetime, runtime: Runtime) -> Lodged:
-    """Be done with a handle; how many bytes went out goes on record.
+    """Be done with a handle; how many bytes went out goes on record. Asked again, the same record is the answer.
 
     Raises:
         NotFound: No such handle of the caller's authority.
-        Gone: It was closed before, or has expired.
+        Gone: It lapsed before it was closed.
     """
     with runtime.unit_of_work() as uow:
         row = _mine(uow.session, download, caller, "download.close", lock=True)
-        _check_alive(row, at)
-        entry = end(uow.session, runtime, row, outcome="closed", at=at)
-        uow.commit()
-    return await_record(runtime, entry, fresh=True)
+        if row.closed_hash is not None:
+            found = select(LedgerRow.body).where(LedgerRow.hash == bytes.fromhex(row.closed_hash))
+            chain = _chain_of(uow.session, row)
+            entry = entries.parse(uow.session.scalars(found.where(LedgerRow.chain == chain)).one())
+            fresh = False
+        else:
+            _check_alive(row, at)
+            entry, fresh = end(uow.session, runtime, row, outcome="closed", at=at), True
+            row.closed_hash = entry.hash.hex()
+            uow.commit()
+    return await_record(runtime, entry, fresh=fresh)
 
 
 def end(session: Session, runtime: Runtime, row: Download, *, outcome: str, at: datetime) -> Entry:
     """Note that a handle has ended; the caller commits."""
     row.closed = True
-    package = session.get_one(Package, row.package_id)
     subject = {"package": row.package_id} | ({"item": row.item_id} if row.item_id else {})
     return ledger.append(
         session,
-        chain=session.get_one(Exchange, package.exchange_id).handle,
+        chain=_chain_of(session, row),
         event="download.closed",
         at=at,
         origin=runtime.origin,
         subject=subject,
         noted={"bytes": row.bytes_out, "opened": row.opened_hash, "outcome": outcome},
     )
+
+
+def _chain_of(session: Session, row: Download) -> str:
+    package = session.get_one(Package, row.package_id)
+    return session.get_one(Exchange, package.exchange_id).handle
 
 
 def _mine(session: Session, download: str, caller: Caller, action: str, *, lock: bool = False) -> Download:

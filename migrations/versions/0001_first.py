@@ -141,6 +141,7 @@ def create_tables() -> None:
         sa.Column("handle", sa.String(length=64), nullable=False),
         sa.Column("opened_at", sa.String(length=27), nullable=False),
         sa.Column("closed", sa.Boolean(), nullable=False),
+        sa.Column("closed_hash", sa.String(length=64), nullable=True),
         sa.ForeignKeyConstraint(["handle"], ["chains.handle"], name=op.f("fk_exchanges_handle_chains")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_exchanges")),
         sa.UniqueConstraint("handle", name=op.f("uq_exchanges_handle")),

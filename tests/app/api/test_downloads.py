@@ -137,7 +137,9 @@ def test_the_close_counts_what_went_out(service, bob, sent, handle, item):
         "download.closed", len(item.body) + 10, "closed",
     )  # fmt: skip
     read(bob, handle, item, 410)
-    bob.request("POST", f"/v1/downloads/{handle}/close", 410)
+    again = bob.request("POST", f"/v1/downloads/{handle}/close", 200)
+    assert again.json()["record"]["entry"] == answer.json()["record"]["entry"]
+    assert service.events(sent.matter.handle).count("download.closed") == 1
 
 
 def test_what_went_out_over_a_broken_line_is_counted(service, bob, alice, court):

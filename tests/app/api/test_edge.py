@@ -229,6 +229,18 @@ def test_readiness_names_what_is_missing(service, monkeypatch):
     def down():
         raise StoreUnavailable("EIO")
 
-    monkeypatch.setattr(service.runtime.store, "ping", down)
-    answer = service.http.get("/readyz")
-    assert (answer.status_code, answer.json()["missing"]) == (503, ["store"])
+    with monkeypatch.context() as patched:
+        patched.setattr(service.runtime.store, "ping", down)
+        service.app.state.readiness.forget()
+        answer = service.http.get("/readyz")
+        assert (answer.status_code, answer.json()["missing"]) == (503, ["store"])
+    service.app.state.readiness.forget()
+
+
+def test_readiness_is_looked_at_once_for_many_who_ask(service, monkeypatch):
+    asked = []
+    with monkeypatch.context() as patched:
+        patched.setattr(service.runtime.store, "ping", lambda: asked.append(1))
+        service.app.state.readiness.forget()
+        assert {service.http.get("/readyz").status_code for _ in range(10)} == {200}
+    assert len(asked) == 1
