@@ -4,12 +4,11 @@ The bytes that are stored are the bytes that were hashed; nothing is ever rebuil
 what to what, by which signed statement, and what the service noted beside it. Specification: docs/spec/entries.md.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, Final
+from functools import cache, lru_cache
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -52,6 +51,10 @@ class _Noted:
 
 
 _EVENT_MEMBER = b',"event":"'
+_COMPARED = ("statement id", "envelope hash", "kind", "log", "chain", "authority", "principal", "subject", "event")
+_NONCE_MEMBER = b',"nonce":"'
+_LONGEST_HEAD = 1024
+_CAUGHT = ("noted", "prev", "seq", "statement", "subject", "time")
 _SERVICE_ACTOR = Record({"authority": OneOf(SERVICE)})
 _PARTY_ACTOR = Record({"authority": AUTHORITY_ID}, {"key": HASH, "principal": ID})
 _ACTOR = Record({"authority": Text(rf"{SERVICE}|{AUTHORITY_ID.pattern}", longest=64)}, {"key": HASH, "principal": ID})
@@ -104,55 +107,78 @@ class EntryMalformed(FormatError):
     code = "entry-malformed"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One record of a chain.
+class Entry(NamedTuple):
+    """One record of a chain: its exact bytes, and what they spell, held to the schema and to the event table.
+
+    A verifier holds hundreds of thousands at once and asks every one for its plain members, few for the others: those
+    stay text, as it stands in the bytes, until they are asked for; empty where the entry has no such member.
 
     Attributes:
         data: The exact bytes.
-        fields: What they spell, held to the schema and to the event table.
         hash: SHA-256 of `data`.
+        chain: Handle of its chain, hex.
+        event: Name of the event.
+        log: The log's origin.
+        prev: Hex hash of the entry before it.
+        seq: Place in its chain, from 0.
+        time: When the service recorded it.
+        actor_text, noted_text, statement_text, subject_text: Members that are objects.
     """
 
     data: bytes
-    fields: dict[str, Any]
     hash: bytes
+    chain: str
+    event: str
+    log: str
+    prev: str
+    seq: int
+    time: str
+    actor_text: str
+    noted_text: str
+    statement_text: str
+    subject_text: str
+
+    @classmethod
+    def of(cls, data: bytes, fields: Mapping[str, Any]) -> "Entry":
+        """The entry of bytes that are known to spell these fields; nothing is checked."""
+        chain, event, log, prev, seq, time = (fields[name] for name in ("chain", "event", "log", "prev", "seq", "time"))
+        actor, noted, statement, subject = (
+            canonical.dump(fields[name]).decode() if name in fields else ""
+            for name in ("actor", "noted", "statement", "subject")
+        )
+        return cls(data, sha256(data).digest(), chain, event, log, prev, seq, time, actor, noted, statement, subject)
 
     @property
-    def seq(self) -> int:
-        """Place in its chain, from 0."""
-        seq: int = self.fields["seq"]
-        return seq
+    def fields(self) -> dict[str, Any]:
+        """All members, read from the bytes."""
+        fields: dict[str, Any] = orjson.loads(self.data)
+        return fields
 
     @property
-    def chain(self) -> str:
-        """Handle of its chain, hex."""
-        chain: str = self.fields["chain"]
-        return chain
-
-    @property
-    def event(self) -> str:
-        """Name of the event."""
-        event: str = self.fields["event"]
-        return event
+    def actor(self) -> dict[str, str]:
+        """Who acted: `authority`, and of parties `principal` and `key` where there is one."""
+        actor: dict[str, str] = orjson.loads(self.actor_text)
+        return actor
 
     @property
     def subject(self) -> dict[str, str]:
         """What it is about; empty where nothing is named."""
-        subject: dict[str, str] = self.fields.get("subject", {})
-        return subject
+        return orjson.loads(self.subject_text) if self.subject_text else {}
 
     @property
     def noted(self) -> dict[str, Any]:
         """The service's own word; empty where it adds none."""
-        noted: dict[str, Any] = self.fields.get("noted", {})
-        return noted
+        return orjson.loads(self.noted_text) if self.noted_text else {}
+
+    @property
+    def statement(self) -> dict[str, str] | None:
+        """Id of the statement it carries, and hash of its envelope."""
+        return orjson.loads(self.statement_text) if self.statement_text else None
 
     @property
     def statement_id(self) -> str | None:
         """Id of the statement it carries."""
-        statement = self.fields.get("statement")
-        return statement["id"] if statement else None
+        return orjson.loads(self.statement_text)["id"] if self.statement_text else None
 
 
 def parse(data: bytes) -> Entry:
@@ -176,10 +202,8 @@ def parse_lines(lines: Iterable[bytes]) -> Iterator[Entry]:
     Raises:
         FormatError: At the first line that is no entry; as `parse`.
     """
-    loads, sha256 = orjson.loads, hashlib.sha256
     for data in lines:
-        fields = loads(data) if _is_spelled(data) else _parse_fields(data)
-        yield Entry(data, fields, sha256(data).digest())
+        yield _glance(data) or Entry.of(data, _parse_fields(data))
 
 
 def _parse_fields(data: bytes) -> dict[str, Any]:
@@ -242,25 +266,35 @@ def check_statement(entry: Entry, statement: Statement) -> None:
         StatementMismatch: Another statement, envelope, kind, log, chain, event, subject or signer.
         SchemaMismatch: The statement's own members do not fit the event.
     """
-    fields, payload = entry.fields, statement.payload
-    name = entry.event
+    payload, name = statement.payload, entry.event
     event = events.lookup(name)
-    named, actor, signer = fields["statement"], fields["actor"], payload["signer"]
+    named, actor, signer = entry.statement or {}, entry.actor, payload["signer"]
     said = subject_of(statement)
-    expected = (
-        ("statement id", named["id"], statement.id),
-        ("envelope hash", named["envelope"], statement.envelope_hash),
-        ("kind", statement.kind, event.kind),
-        ("log", payload["log"], fields["log"]),
-        ("chain", payload["chain"], fields["chain"]),
-        ("authority", actor["authority"], signer["authority"]),
-        ("principal", actor.get("principal"), signer.get("principal")),
-        ("subject", entry.subject if said is not None else None, said),
-        ("event", payload["event"] if statement.kind == "act" else name, name),
+    found = (
+        named.get("id"),
+        named.get("envelope"),
+        event.kind,
+        entry.log,
+        entry.chain,
+        actor["authority"],
+        actor.get("principal"),
+        entry.subject if said is not None else None,
+        name,
     )
-    for what, found, wanted in expected:
-        if found != wanted:
-            raise StatementMismatch(f"entry {entry.seq} and its statement differ in {what}: {found!r} and {wanted!r}")
+    wanted = (
+        statement.id,
+        statement.envelope_hash,
+        statement.kind,
+        payload["log"],
+        payload["chain"],
+        signer["authority"],
+        signer.get("principal"),
+        said,
+        payload["event"] if statement.kind == "act" else name,
+    )
+    if found != wanted:
+        what, own, other = next(row for row in zip(_COMPARED, found, wanted, strict=True) if row[1] != row[2])
+        raise StatementMismatch(f"entry {entry.seq} and its statement differ in {what}: {own!r} and {other!r}")
     if not any(actor.get("key") == key_id for key_id, _ in statement.signatures):
         raise StatementMismatch(f"entry {entry.seq} names key {actor.get('key')}, which did not sign")
     events.check_detail(name, event, payload)
@@ -291,30 +325,87 @@ def subject_of(statement: Statement) -> dict[str, str] | None:
     return None
 
 
-def _is_spelled(data: bytes) -> bool:
-    """Whether the bytes are seen at one glance to be a canonical entry of its event; if not, ask the schema."""
+def _glance(data: bytes) -> Entry | None:
+    """The entry, if the bytes are seen at one glance to be a canonical entry of its event; if not, ask the schema."""
+    cut = data.find(_NONCE_MEMBER)
+    head = _head(data[:cut]) if 0 < cut < _LONGEST_HEAD else None
+    if head is None or len(data) > MAX_ENTRY or not data.isascii():
+        return None
+    match = head.rest(data[cut:].decode("ascii"))
+    if match is None:
+        return None
+    _, actor, chain, event, log = head
+    noted, prev, seq, statement, subject, time = match.groups("")
+    return Entry(data, sha256(data).digest(), chain, event, log, prev, int(seq), time, actor, noted, statement, subject)
+
+
+class _Head(NamedTuple):
+    """What stands before the nonce, `{"actor":…,"chain":…,"event":…,"log":…`; the same in thousands of entries.
+
+    `rest` matches what may follow it; its groups are noted, prev, seq, statement, subject and time.
+    """
+
+    rest: "_Match"
+    actor: str
+    chain: str
+    event: str
+    log: str
+
+
+@lru_cache(maxsize=4096)
+def _head(data: bytes) -> _Head | None:
+    """None if the bytes are not seen at one glance to be the head of an entry."""
     start = data.find(_EVENT_MEMBER) + len(_EVENT_MEMBER)
-    match = _spellings().get(data[start : data.find(b'"', start)])
-    return match is not None and len(data) <= MAX_ENTRY and match(data) is not None
+    event = data[start : data.find(b'"', start)].decode("ascii", "replace")
+    known = _spellings().get(event)
+    if known is None or not data.isascii():
+        return None
+    match = known[0](data.decode("ascii"))
+    return _Head(known[1], match[1], match[2], event, match[3]) if match else None
+
+
+class _Caught(Record):
+    """A schema whose spelling is a group: what stands between the quotes where it has any; it is never None."""
+
+    def __init__(self, schema: Schema | None) -> None:
+        super().__init__({})
+        self._spelled = (schema and schema.spelling) or "(?!)"
+
+    @property
+    def spelling(self) -> str:
+        """A group, which never matches where there was no spelling."""
+        spelled = self._spelled
+        return f'"({spelled[1:-1]})"' if spelled[0] == spelled[-1] == '"' else f"({spelled})"
+
+
+_Match = Callable[[str], re.Match[str] | None]
 
 
 @cache
-def _spellings() -> dict[bytes, Callable[[bytes], object]]:
-    """Event → match of the whole line, made from the very schemas that `parse` would ask."""
-    found: dict[bytes, Callable[[bytes], object]] = {}
+def _spellings() -> dict[str, tuple[_Match, _Match]]:
+    """Event → match of an entry's head and of its rest; made from the schemas that `parse` would ask."""
+    found: dict[str, tuple[_Match, _Match]] = {}
     for name, event in events.EVENTS.items():
-        members: dict[str, Schema] = {**ENTRY.required, "event": OneOf(name), "actor": _SERVICE_ACTOR}
-        optional: dict[str, Schema] = {}
+        actor = _SERVICE_ACTOR if event.kind is None else _PARTY_ACTOR
+        head: dict[str, Schema] = {
+            "actor": _Caught(actor),
+            "chain": _Caught(HASH),
+            "event": OneOf(name),
+            "log": _Caught(ORIGIN),
+        }
+        members: dict[str, Schema] = {member: ENTRY.required[member] for member in ENTRY.required.keys() - head.keys()}
+        optional: dict[str, Schema | None] = {"noted": None, "statement": None, "subject": None}
         if event.kind is not None:
-            members |= {"actor": _PARTY_ACTOR, "statement": ENTRY.optional["statement"]}
+            members["statement"] = ENTRY.optional["statement"]
         if event.subject:
             subject = {member: SUBJECT.optional[member] for member in event.subject}
             members["subject"] = Record(subject, {member: SUBJECT.optional[member] for member in event.may_name})
         if event.noted is not None:
             (members if event.noted_required else optional)["noted"] = _Filled(event.noted)
-        spelling = Record(members, optional).spelling
-        if spelling is not None:
-            found[name.encode()] = re.compile(spelling.encode()).fullmatch
+        members |= {caught: _Caught(members[caught]) for caught in _CAUGHT if caught in members}
+        rest = Record(members, {caught: _Caught(optional[caught]) for caught in optional.keys() - members})
+        first, second = str(Record(head).spelling).removesuffix(r"\}"), str(rest.spelling).removeprefix(r"\{")
+        found[name] = re.compile(first, re.ASCII).fullmatch, re.compile("," + second, re.ASCII).fullmatch
     return found
 
 

@@ -145,7 +145,7 @@ class Exchange:
             raise ExchangeRuleBroken(f"package {package_id} was not declared before") from None
 
     def _check_statement(self, entry: Entry, statement: Statement, registries: Mapping[str, Registry]) -> None:
-        row, key = events.lookup(entry.event), entry.fields["actor"].get("key", "")
+        row, key = events.lookup(entry.event), entry.actor.get("key", "")
         if statement.kind != row.kind or statement.payload.get("event", entry.event) != entry.event:
             raise StatementMismatch(
                 f"a statement of kind {statement.kind} stands under {entry.event} at seq {entry.seq}"
@@ -204,7 +204,7 @@ class Exchange:
         (self.parties if part == "party" else self.auditors).add(authority)
 
     def _note(self, event: str, entry: Entry) -> None:
-        noted, subject = entry.noted, entry.subject
+        subject = entry.subject
         if event == "access.denied" or "package" not in subject:
             return
         package = self.package(subject["package"])
@@ -213,11 +213,12 @@ class Exchange:
                 raise ExchangeRuleBroken(f"seq {entry.seq}: an item arrives after package {package.id} was sealed")
             if subject["item"] in package.uploads:
                 raise ExchangeRuleBroken(f"seq {entry.seq}: item {subject['item']} arrives a second time")
-            package.uploads[subject["item"]] = noted
+            package.uploads[subject["item"]] = entry.noted
         elif event == "download.closed":
-            if self._downloads.get(noted["opened"]) != subject:
+            opened = entry.noted["opened"]
+            if self._downloads.get(opened) != subject:
                 raise ExchangeRuleBroken(f"seq {entry.seq} closes a download that is not open, or of something else")
-            del self._downloads[noted["opened"]]
+            del self._downloads[opened]
 
     def _declare(self, entry: Entry, statement: Statement) -> None:
         package_id = entry.subject["package"]
@@ -308,7 +309,7 @@ class Exchange:
             raise ExchangeRuleBroken(f"seq {entry.seq}: a header of a package leaves that is {package.state}")
         if not release.headers.keys() >= set(detail.get("items", ())):
             raise ExchangeRuleBroken(f"seq {entry.seq}: a header leaves of an item that {grant_id} does not grant")
-        time = entry.fields["time"]
+        time = entry.time
         if release.statement.payload.get("until", time) < time:
             raise ExchangeRuleBroken(f"seq {entry.seq}: a header leaves after its grant has ended")
         package.released.add((grant_id, statement.authority))

@@ -48,11 +48,11 @@ PARTS_LINE: Final = Record({"item": Hex(16), "parts": Text(r"[A-Za-z0-9+/]+={0,2
 
 _MAX_LINE: Final = 64 * 1024 * 1024
 _LEAF_LINE = re.compile(
-    r'\{"hash":"([0-9a-f]{64})","index":(0|[1-9][0-9]{0,15}),"label":"([0-9a-f]{64})","salt":"([0-9a-f]{64})",'
-    r'"seq":(0|[1-9][0-9]{0,15})\}\n'
+    r'^\{"hash":"([0-9a-f]{64})","index":(0|[1-9][0-9]{0,15}),"label":"([0-9a-f]{64})","salt":"([0-9a-f]{64})",'
+    r'"seq":(0|[1-9][0-9]{0,15})\}\n',
+    re.MULTILINE,
 )
-_LEAF_REST = len('{"hash":"","index":,"label":"","salt":"","seq":}') + 3 * 64 + 1
-"""Characters of a leaf line, line feed included, besides its two integers."""
+"""A line as a whole: a file with as many of them as it has line feeds, the last at its end, holds nothing else."""
 _SHORTEST, _SHORT_LINES = 32, 16
 """No file has more than a few lines as short as this; millions of empty ones would take much memory to refuse."""
 _CONSISTENCY = b"rogatory/consistency/v1"
@@ -178,9 +178,9 @@ def parse_leaves(data: bytes) -> list[LeafLine]:
     Raises:
         LinesMalformed: A line is spelled otherwise, an integer is too large, or seq does not ascend.
     """
-    text, unhex = data.decode("ascii", "replace"), bytes.fromhex
-    rows = _LEAF_LINE.findall(text)
-    if sum(len(index) + len(seq) + _LEAF_REST for _, index, _, _, seq in rows) != len(text):
+    unhex = bytes.fromhex
+    rows = _LEAF_LINE.findall(data.decode("ascii", "replace"))
+    if len(rows) != data.count(b"\n") or data[-1:] not in (b"", b"\n"):
         _refuse_leaf(data)
     leaves = [
         LeafLine(int(seq), int(index), unhex(entry_hash), unhex(label), unhex(salt))

@@ -219,8 +219,8 @@ class Registry:
         if verify:
             for key in needed:
                 statement.verify(key)
-        if entry.fields["actor"]["key"] not in {key.id for key in needed}:
-            raise StatementMismatch(f"entry {entry.seq} names key {entry.fields['actor']['key']}, which need not sign")
+        if entry.actor["key"] not in {key.id for key in needed}:
+            raise StatementMismatch(f"entry {entry.seq} names key {entry.actor['key']}, which need not sign")
         self._change(entry, statement, incoming, index)
         self._statements.add(statement.id)
         self.length += 1

@@ -94,7 +94,7 @@ class Chain:
         """For each disclosed entry its leaf line; None where `bodies` finds that it has none."""
         if len(self.entries) == len(self.leaves):
             pairs = zip(self.entries, self.leaves, strict=True)
-            if all(item.fields["seq"] == line.seq for item, line in pairs):
+            if all(item.seq == line.seq for item, line in pairs):
                 return self.leaves
         return [self.leaf(item.seq) for item in self.entries]
 

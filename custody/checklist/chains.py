@@ -1,6 +1,7 @@
 """Checks of the chains: bodies, links, labels, statements."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from custody import entry as entries
 from custody import events, leaf
@@ -48,7 +49,7 @@ def bodies(case: Case) -> str:
     for chain in case.chains.values():
         before = -1
         for number, (item, line) in enumerate(zip(chain.entries, chain.lines, strict=True)):
-            seq = item.fields["seq"]
+            seq = item.seq
             if line is None or line.hash != item.hash:
                 found = "no leaf" if line is None else f"leaf {line.hash.hex()}"
                 error = BodyMismatch(f"entry {seq} hashes to {item.hash.hex()}, it has {found}")
@@ -66,7 +67,7 @@ def links(case: Case) -> str:
     log = case.bundle.packing.log
     for chain in case.chains.values():
         _check_links(chain, log)
-        for number, (left, right) in enumerate(zip(chain.leaves, chain.leaves[1:], strict=False), start=1):
+        for number, (left, right) in enumerate(pairwise(chain.leaves), start=1):
             if not left.index < right.index:
                 error = ChainBroken(f"entry {right.seq} has log index {right.index}, entry {left.seq} has {left.index}")
                 raise Fault(error, chain.leaf_place(number))
@@ -80,16 +81,15 @@ def _check_links(chain: Chain, log: str) -> None:
     kind = {EXCHANGE: "exchange", SERVICE: "service"}.get(chain.name, "registry")
     allowed = {name for name, event in events.EVENTS.items() if event.chain in (kind, "any")}
     handle = chain.handle
-    hashes = {line.seq + 1: line.hash.hex() for line in chain.leaves}
-    hashes[0] = ZERO
+    hashes = {line.seq + 1: line.hash for line in chain.leaves}
+    hashes[0] = bytes.fromhex(ZERO)
     for number, item in enumerate(chain.entries):
-        fields = item.fields
-        seq, prev = fields["seq"], fields["prev"]
-        if fields["chain"] != handle or fields["log"] != log:
-            message = f"entry {seq} is of chain {item.chain} in {fields['log']}, expected {handle} in {log}"
-        elif prev != hashes.get(seq, prev):
-            message = f"entry {seq} names predecessor {prev}, which hashes to {hashes[seq]}"
-        elif fields["event"] not in allowed:
+        before = hashes.get(item.seq)
+        if item.chain != handle or item.log != log:
+            message = f"entry {item.seq} is of chain {item.chain} in {item.log}, expected {handle} in {log}"
+        elif before is not None and item.prev != before.hex():
+            message = f"entry {item.seq} names predecessor {item.prev}, which hashes to {before.hex()}"
+        elif item.event not in allowed:
             message = f"{item.event} at seq {item.seq} stands in a chain of kind {kind}"
         else:
             continue
@@ -102,11 +102,11 @@ def labels(case: Case) -> str:
     log = case.bundle.packing.log
     for chain in case.chains.values():
         expected, before = leaf.first_label(log, bytes.fromhex(chain.handle)), -1
-        for number, line in enumerate(chain.leaves):
-            if line.seq == before + 1 and line.label != expected:
-                error = LabelBroken(f"entry {line.seq} bears label {line.label.hex()}, expected {expected.hex()}")
+        for number, (seq, _, entry_hash, label, salt) in enumerate(chain.leaves):
+            if seq == before + 1 and label != expected:
+                error = LabelBroken(f"entry {seq} bears label {label.hex()}, expected {expected.hex()}")
                 raise Fault(error, chain.leaf_place(number))
-            expected, before = leaf.next_label(line.salt, line.hash), line.seq
+            expected, before = leaf.next_label(salt, entry_hash), seq
     return ""
 
 
@@ -172,9 +172,9 @@ def _match(case: Case) -> Matched:
         acts: list[Act] = []
         found.statements[chain.name], found.acts[chain.name] = row, acts
         for number, item in enumerate(chain.entries):
-            if "statement" not in item.fields:
+            statement_id = item.statement_id
+            if statement_id is None:
                 continue
-            statement_id = item.fields["statement"]["id"]
             try:
                 own = row[number] = _own_statement(case, item, statement_id, found.used)
                 acts.append(Act(number, item, own))

@@ -1,10 +1,12 @@
-"""Checks of time: entries in order, statements near their entries, everything inside what cosignatures say."""
+"""Checks of time: entries in order, statements near their entries, all inside what cosignatures and stamps say."""
 
+import math
 from bisect import bisect_right
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Final
 
-from custody.checklist import chains
+from custody.checklist import chains, stamps
 from custody.checklist.case import Case, Chain
 from custody.errors import VerificationError
 from custody.report import Bounds, Fault, NotChecked
@@ -33,32 +35,25 @@ def times(case: Case) -> str:
         _check_order(case, chain)
         _check_statements(case, chain)
         _check_bounds(case, chain, bounds)
-    if case.trust.witnesses.is_none:
+    bounding = [*(["cosignatures"] if not case.trust.witnesses.is_none else []), *(["stamps"] if bounds.stamps else [])]
+    if not bounding:
         return "in order and near the signers' own times; no witness bounds them"
-    return "inside the bounds of cosignatures"
+    return f"inside the bounds of {' and '.join(bounding)}"
 
 
 def brackets(case: Case) -> tuple[Bounds, ...]:
     """Bounds of the main chain's entries, neighbours with the same bounds together."""
     chain = case.exchange or next(iter(case.registries.values()), None)
-    if chain is None or case.cosigned is None or case.cosigned.note is None or case.trust.witnesses.is_none:
+    if chain is None or case.cosigned is None or case.cosigned.note is None:
         return ()
     found: list[Bounds] = []
     bounds = _Brackets(case)
-    for line in chain.leaves:
-        low, high = bounds.at(line.index)
-        row = Bounds(line.seq, line.seq, _text(low), _text(high))
-        if found and (found[-1].not_before, found[-1].not_after) == (row.not_before, row.not_after):
-            found[-1] = Bounds(found[-1].first, row.last, row.not_before, row.not_after)
-        else:
-            found.append(row)
+    if case.trust.witnesses.is_none and not bounds.stamps:
+        return ()
+    for (low, high), lines in groupby(chain.leaves, lambda line: bounds.at(line.index)):
+        first, *others = lines
+        found.append(Bounds(first.seq, (others or [first])[-1].seq, _text(low), _text(high)))
     return tuple(found)
-
-
-def timestamps(case: Case) -> str:
-    """Not in this version."""
-    count = len(case.bundle.names("timestamps/"))
-    raise NotChecked(f"{count} files; this version does not read timestamps" if count else "the bundle holds none")
 
 
 class _Brackets:
@@ -113,13 +108,10 @@ def _check_checkpoint(case: Case, bounds: _Brackets) -> None:
 
 
 def _check_order(case: Case, chain: Chain) -> None:
-    """Times of one width sort as text, so only one that falls back is computed with; each minute is checked once."""
-    latest, minutes = "", set[str]()
+    """Times of one width sort as text, so only one that falls back is computed with."""
+    latest = ""
     for number, item in enumerate(chain.entries):
-        text = item.fields["time"]
-        if text[:16] not in minutes or text[17] > "5":
-            minutes.add(text[:16])
-            seconds(text)
+        text = item.time
         if text >= latest:
             latest = text
         elif seconds(latest) - seconds(text) > case.trust.skew_s:
@@ -134,7 +126,7 @@ def _check_statements(case: Case, chain: Chain) -> None:
         number, item, statement = act.number, act.entry, act.statement
         if statement.kind == "approval":
             expires[statement.payload["act"]] = statement.payload["expires"]
-        said, at = statement.payload["time"], item.fields["time"]
+        said, at = statement.payload["time"], item.time
         if statement.id in expires:
             if seconds(at) - seconds(expires[statement.id]) > case.trust.skew_s:
                 error = TimeOutside(f"entry {item.seq} at {at}, its approval expired at {expires[statement.id]}")
@@ -148,7 +140,7 @@ def _check_bounds(case: Case, chain: Chain, bounds: _Brackets) -> None:
     for number, (item, line) in enumerate(zip(chain.entries, chain.lines, strict=True)):
         if line is None:
             continue
-        time, (least, most) = item.fields["time"], bounds.limits(line.index)
+        time, (least, most) = item.time, bounds.limits(line.index)
         if least <= time <= most:
             continue
         when = f"known to exist before {most}" if time > most else f"known not to exist at {least}"

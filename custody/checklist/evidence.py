@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
-from custody import manifest, sealing
+from custody import canonical, manifest, sealing
 from custody.checklist import chains, signing
 from custody.checklist.case import Case, Chain
 from custody.digest import composite
@@ -57,7 +57,7 @@ def rules(case: Case) -> str:
     exchange = Exchange()
     said = chains.said(case, chain)
     for number, (item, statement, line) in enumerate(zip(chain.entries, said, chain.lines, strict=True)):
-        if line is None or (statement is None and "statement" in item.fields):
+        if line is None or (statement is None and item.statement_text):
             raise NotChecked(f"entry {item.seq} lacks its leaf or statement")
         try:
             exchange.apply(item, statement, index=line.index, registries=registries)
@@ -105,7 +105,7 @@ def _check_release(
         message = f"{who} had not accepted the conditions"
     elif item.subject.get("package", "") in blocked:
         message = "the package was withdrawn, restricted, recalled or destroyed before"
-    elif grant.kind == "grant" and grant.payload.get("until", item.fields["time"]) < item.fields["time"]:
+    elif grant.kind == "grant" and grant.payload.get("until", item.time) < item.time:
         message = f"the grant ended {grant.payload['until']}"
     else:
         return
@@ -118,21 +118,26 @@ def digests(case: Case) -> str:
     uploads: dict[_Item, dict[str, Any]] = {}
     items: dict[_Item, dict[str, Any]] = {}
     manifests: dict[str, tuple[Statement, str]] = {}
+    expected: dict[str, str] = {}
     receipts = 0
     said = chains.said(case, chain)
     for number, item in enumerate(chain.entries):
-        event, statement = item.fields["event"], said[number]
+        event, statement = item.event, said[number]
         if event not in _WITH_DIGESTS:
             continue
         try:
             if event == "upload.completed":
                 uploads[item.subject["package"], item.subject["item"]] = item.noted
             elif event == "fixity.checked":
-                _check_fixity(items.get((item.subject["package"], item.subject["item"])), item.noted)
+                if expected.get(item.subject_text) != item.noted_text:
+                    about = item.subject
+                    _check_fixity(items.get((about["package"], about["item"])), item.noted)
             elif event == "package.sealed" and statement is not None:
                 _check_manifest(statement, uploads, partial=bool(chain.withheld) or not chain.whole)
                 package = statement.payload["package"]
-                items.update({(package, item_id): row for item_id, row in _items(statement).items()})
+                for item_id, row in _items(statement).items():
+                    items[package, item_id] = row
+                    expected[_spell(item=item_id, package=package)] = _spell(**{name: row[name] for name in _WHOLE})
                 manifests[statement.id] = statement, item.hash.hex()
             elif event == "receipt.signed" and statement is not None:
                 _check_receipt(statement, manifests)
@@ -141,6 +146,10 @@ def digests(case: Case) -> str:
             raise Fault(error, chain.place(number)) from error
     _check_parts(case, items)
     return f"{len(items)} items, {receipts} receipts"
+
+
+def _spell(**members: Any) -> str:
+    return canonical.dump(members).decode()
 
 
 def _check_fixity(item: dict[str, Any] | None, noted: dict[str, Any]) -> None:

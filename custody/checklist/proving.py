@@ -61,8 +61,8 @@ def _leaves(case: Case, size: int) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     count = 0
     for chain in case.chains.values():
-        for line in chain.leaves:
-            found[line.index] = leaf.entry_leaf_hash(line.label, line.salt, line.hash)
+        for _, index, entry_hash, label, salt in chain.leaves:
+            found[index] = leaf.entry_leaf_hash(label, salt, entry_hash)
         count += len(chain.leaves)
     tails = [chain.tail for chain in case.chains.values() if chain.tail is not None]
     if tails:

@@ -1,7 +1,6 @@
 """The operator of a world in memory, who owns all of it but the keys of the authorities."""
 
 import copy
-import hashlib
 import json
 import secrets
 from dataclasses import dataclass, field
@@ -62,7 +61,7 @@ class Forger:
         for seq, row in enumerate(rows):
             fields = (row if isinstance(row, dict) else row.fields) | {"seq": seq, "prev": prev}
             data = canonical.dump(fields)
-            made.append(Entry(data, fields, hashlib.sha256(data).digest()))
+            made.append(Entry.of(data, fields))
             prev = made[-1].hash.hex()
         self.chains[handle] = made
         return self

@@ -4,7 +4,6 @@ Switched off means that it finds nothing: what it would have refused, or could n
 `python -m tests.mutations` does the same to every single refusal inside the checks.
 """
 
-import hashlib
 import secrets
 
 import pytest
@@ -59,7 +58,7 @@ def a_predecessor_that_never_was(path):
     w = quiet()
     last = w.chains[w.handle][-1]
     data = last.data.replace(last.fields["prev"].encode(), b"11" * 32)
-    w.chains[w.handle][-1] = Entry(data, last.fields | {"prev": "11" * 32}, hashlib.sha256(data).digest())
+    w.chains[w.handle][-1] = Entry.of(data, last.fields | {"prev": "11" * 32})
     return Presented(w)
 
 
