@@ -141,7 +141,6 @@ def create_tables() -> None:
         sa.Column("handle", sa.String(length=64), nullable=False),
         sa.Column("opened_at", sa.String(length=27), nullable=False),
         sa.Column("closed", sa.Boolean(), nullable=False),
-        sa.Column("closed_hash", sa.String(length=64), nullable=True),
         sa.ForeignKeyConstraint(["handle"], ["chains.handle"], name=op.f("fk_exchanges_handle_chains")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_exchanges")),
         sa.UniqueConstraint("handle", name=op.f("uq_exchanges_handle")),
@@ -372,6 +371,7 @@ def create_tables() -> None:
         sa.Column("expires_at", sa.String(length=27), nullable=False),
         sa.Column("bytes_out", sa.BigInteger(), nullable=False),
         sa.Column("closed", sa.Boolean(), nullable=False),
+        sa.Column("closed_hash", sa.String(length=64), nullable=True),
         sa.ForeignKeyConstraint(["authority"], ["authorities.id"], name=op.f("fk_downloads_authority_authorities")),
         sa.ForeignKeyConstraint(
             ["package_id", "item_id"], ["items.package_id", "items.id"], name=op.f("fk_downloads_package_id_items")
