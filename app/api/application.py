@@ -14,6 +14,7 @@ from app.api.limits import Limits
 from app.api.log import public_log
 from app.api.problems import MEDIA_TYPE, documented
 from app.api.traffic import Traffic
+from app.services.health import Readiness
 from app.services.runtime import VERSION, Runtime
 
 THREADS: Final = 64
@@ -48,6 +49,7 @@ def build(runtime: Runtime, background: Callable[[], AbstractAsyncContextManager
         redirect_slashes=False,
     )
     app.state.runtime = runtime
+    app.state.readiness = Readiness(runtime)
     for module in (front, authorities, exchanges, packages, uploads, downloads):
         app.include_router(module.router)
     app.include_router(public_log(origin=runtime.origin, engine=runtime.engine))
