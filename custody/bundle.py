@@ -20,7 +20,16 @@ from custody.packing import HEADER_LINE, MANY, PACKING_LIST, PARTS_LINE, LeafLin
 from custody.table import table
 from custody.tail import TailProof
 
-__all__ = ["Bundle", "BundleContents", "ChainFiles", "LeafLine", "directory_files", "open_bundle", "write_bundle"]
+__all__ = [
+    "Bundle",
+    "BundleContents",
+    "ChainFiles",
+    "LeafLine",
+    "directory_files",
+    "extended_files",
+    "open_bundle",
+    "write_bundle",
+]
 
 _MAX_PACKING: Final = 64 * 1024 * 1024
 _CHAIN_FILES: Final = ("entries.jsonl", "leaves.jsonl", "tail.json")
@@ -226,6 +235,29 @@ class Bundle:
     def close(self) -> None:
         """Let go of the file."""
         self.archive.close()
+
+
+def extended_files(bundle: Bundle, added: Mapping[str, bytes]) -> Iterator[tuple[str, Source]]:
+    """Name and source of each file of a bundle to which files were added, the packing list first.
+
+    Raises:
+        BundleMalformed: One of that name is there already, or no bundle has such a file.
+    """
+    listed = bundle.packing
+    for name in added:
+        if name in bundle or not _is_known(name, listed.kind):
+            raise BundleMalformed(f"{name!r} is there already, or is no file of a bundle of kind {listed.kind}")
+    sources = {name: _read_later(bundle, name) for name in bundle.names()}
+    sources |= {name: _whole(data) for name, data in added.items()}
+    files = [*listed.files, *(_packed(name, _whole(data)) for name, data in added.items())]
+    rows = tuple(sorted(files, key=lambda file: file.path))
+    encoded = PackingList(listed.kind, listed.log, listed.chain, listed.size, rows).encode()
+    yield PACKING_LIST, lambda: (encoded,)
+    yield from ((file.path, sources[file.path]) for file in rows)
+
+
+def _read_later(bundle: Bundle, name: str) -> Source:
+    return lambda: (bundle.read(name),)
 
 
 def open_bundle(path: Path) -> Bundle:

@@ -15,6 +15,7 @@ from rogatory.cli import (
     receive,
     send,
     sheet,
+    stamps,
     trust,
     verify,
     version,
@@ -23,10 +24,17 @@ from rogatory.cli import (
 from rogatory.cli.command import Command
 
 SECTIONS: Final[Mapping[str, Sequence[Command]]] = {
-    "set up": (*profiles.COMMANDS, *trust.COMMANDS, *keys.COMMANDS, *enrolment.COMMANDS, *doctor.COMMANDS),
+    "set up": (
+        *profiles.COMMANDS,
+        *trust.COMMANDS,
+        *stamps.TRUST_COMMANDS,
+        *keys.COMMANDS,
+        *enrolment.COMMANDS,
+        *doctor.COMMANDS,
+    ),
     "hand over": (*exchange.COMMANDS, *send.COMMANDS),
     "receive": (*receive.COMMANDS, *packages.COMMANDS),
-    "prove": (*log.COMMANDS, *verify.COMMANDS, *sheet.COMMANDS),
+    "prove": (*log.COMMANDS, *verify.COMMANDS, *sheet.COMMANDS, *stamps.COMMANDS),
     "watch over the log": witness.COMMANDS,
     "beside": (*completion.COMMANDS, *version.COMMANDS),
 }

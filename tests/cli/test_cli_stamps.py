@@ -1,0 +1,127 @@
+"""`stamp`, `renew`, `trust tsa` against a real authority: `openssl ts` behind a small HTTP server."""
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from rogatory.cli import main, session
+
+from custody.bundle import open_bundle
+from custody.trust import Trust
+from tests.custody.tsa import POLICY, Tsa
+from tests.custody.world import World, zipped
+
+
+@pytest.fixture(scope="module")
+def tsa(tmp_path_factory):
+    return Tsa(tmp_path_factory.mktemp("tsa") / "national", "national", kind="ec")
+
+
+@contextmanager
+def served(answer):
+    """An address at which `answer` makes of a request's body (status, body)."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            assert self.headers["Content-Type"] == "application/timestamp-query"
+            status, body = answer(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/tsa"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """A bundle and the trust file of its reader."""
+    world = World().exchange()
+    (tmp_path / "bundle.zip").write_bytes(zipped(world.bundle()))
+    return tmp_path / "bundle.zip", world
+
+
+def run(capsys, *typed):
+    code = main(["--json", *map(str, typed)])
+    said = capsys.readouterr()
+    return code, json.loads(said.out or said.err)
+
+
+def test_a_bundle_is_stamped_renewed_and_verified(bundle, tsa, capsys):
+    path, world = bundle
+    trust = path.with_name("trust.json")
+    trust.write_bytes(world.trust(tsa=(tsa.trusted,), require=("timestamps",)).encode())
+    assert run(capsys, "verify", path, "--trust", trust)[0] == 23
+    stamped, renewed = path.with_name("stamped.zip"), path.with_name("renewed.zip")
+    with served(lambda query: (200, tsa.answer(query))) as url:
+        code, said = run(capsys, "stamp", path, "--tsa", url, "--tsa", url, "-o", stamped)
+        assert (code, len(said["stamps"])) == (0, 2)
+        assert run(capsys, "verify", stamped, "--trust", trust)[1]["verified"]
+        code, said = run(capsys, "renew", stamped, "--tsa", url, "-o", renewed)
+        assert (code, said["stamps"][0]["path"]) == (0, "renewal/1-0.tsr")
+        assert run(capsys, "stamp", path, "--tsa", url, "-o", stamped)[1]["error"]["code"] == "file-exists"
+    code, report = run(capsys, "verify", renewed, "--trust", trust)
+    [check] = [each for each in report["checks"] if each["id"] == "timestamps"]
+    assert (code, check["status"]) == (0, "pass")
+
+
+@pytest.mark.parametrize(
+    ("answer", "ends"),
+    [
+        (lambda _, __: (503, b"later"), ("tsa-silent", 5)),
+        (lambda _, __: (200, b"0" * 100_000), ("tsa-silent", 5)),
+        (lambda _, __: (200, b"<html>"), ("timestamp-malformed", 3)),
+        (lambda tsa, _: (200, tsa.stamp(b"something else")), ("timestamp-invalid", 20)),
+    ],
+)
+def test_what_is_no_stamp_of_what_was_asked_leaves_nothing(bundle, tsa, capsys, answer, ends):
+    (path, _), (code, exit_code) = bundle, ends
+    with served(lambda query: answer(tsa, query)) as url:
+        found = run(capsys, "stamp", path, "--tsa", url, "-o", path.with_name("stamped.zip"))
+    assert (found[0], found[1]["error"]["code"]) == (exit_code, code)
+    assert sorted(each.name for each in path.parent.iterdir()) == ["bundle.zip"]
+
+
+def test_the_answer_to_an_older_query_is_refused(bundle, tsa, capsys):
+    path, _ = bundle
+    opened = open_bundle(path)
+    old = tsa.stamp(opened.read("checkpoint"))
+    opened.close()
+    with served(lambda _: (200, old)) as url:
+        found = run(capsys, "stamp", path, "--tsa", url, "-o", path.with_name("stamped.zip"))
+    assert "another query" in found[1]["error"]["message"]
+
+
+def test_a_bundle_without_stamps_has_nothing_to_renew(bundle, capsys):
+    path, _ = bundle
+    code, said = run(capsys, "renew", path, "--tsa", "https://127.0.0.1:1/", "-o", path.with_name("r.zip"))
+    assert (code, said["error"]["hint"]) == (2, "rogatory stamp BUNDLE --tsa URL")
+
+
+def test_an_authority_is_trusted_by_its_root(tmp_path, tsa, capsys, monkeypatch):
+    class Profile:
+        trust = tmp_path / "trust.json"
+
+    world = World()
+    Profile.trust.write_bytes(world.trust().encode())
+    Profile.trust.chmod(0o600)
+    monkeypatch.setattr(session, "load_profile", lambda _: Profile)
+    root = tsa.folder / "root.pem"
+    code, _ = run(capsys, "trust", "tsa", "national", "--root", root, "--policy", POLICY, "--require")
+    assert code == 0
+    trust = Trust.parse(Profile.trust.read_bytes())
+    assert (trust.tsa, "timestamps" in trust.demanded) == ((tsa.trusted,), True)
+    assert run(capsys, "trust", "tsa", "x", "--root", Profile.trust, "--policy", POLICY)[0] == 3
