@@ -34,7 +34,7 @@ from rogatory.offers import Offer, Offers
 from rogatory.profile import Profile, Title
 from rogatory.receive import Received, Receiver
 from rogatory.records import Record, RecordStore
-from rogatory.send import Sender
+from rogatory.send import PARALLEL, Sender
 from rogatory.statements import Speaker, utc_now
 from rogatory.terms import Plan, Progress, Sent, Terms
 from rogatory.witness import Witness, mirror_log
@@ -241,10 +241,11 @@ class Client:
         exhibits: Sequence[Mapping[str, str]] = (),
         also_me: bool = False,
         limit_rate: float | None = None,
+        parallel: int = PARALLEL,
         progress: Callable[[Progress], None] = lambda _: None,
     ) -> Sent:
         """Seal and send; see `rogatory.send.Sender.send`."""
-        sender = self._sender(limit_rate=limit_rate, progress=progress)
+        sender = self._sender(limit_rate=limit_rate, parallel=parallel, progress=progress)
         return sender.send(
             exchange, paths, to=to, terms=terms, acquisition=acquisition, exhibits=exhibits, also_me=also_me
         )
@@ -254,10 +255,11 @@ class Client:
         package: str,
         *,
         limit_rate: float | None = None,
+        parallel: int = PARALLEL,
         progress: Callable[[Progress], None] = lambda _: None,
     ) -> Sent:
         """Go on with an interrupted send; safe only because every window is compared before it is encrypted."""
-        return self._sender(limit_rate=limit_rate, progress=progress).resume(package)
+        return self._sender(limit_rate=limit_rate, parallel=parallel, progress=progress).resume(package)
 
     def abandon_send(self, package: str) -> None:
         """Forget an interrupted send with its keys: what was uploaded of it can never be opened."""
@@ -384,7 +386,11 @@ class Client:
         return self.profile.directory / "sends"
 
     def _sender(
-        self, *, limit_rate: float | None = None, progress: Callable[[Progress], None] = lambda _: None
+        self,
+        *,
+        limit_rate: float | None = None,
+        parallel: int = PARALLEL,
+        progress: Callable[[Progress], None] = lambda _: None,
     ) -> Sender:
         return Sender(
             self.connection,
@@ -394,4 +400,5 @@ class Client:
             sends=self._sends,
             progress=progress,
             limit_rate=limit_rate,
+            parallel=parallel,
         )

@@ -10,6 +10,7 @@ import json
 import random
 import secrets
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -95,6 +96,7 @@ class Connection:
         self._principal, self._login_key = principal, login_key
         self._now, self._sleep = now, sleep
         self._token, self._token_ends = "", 0.0
+        self._turn = threading.Lock()
         self._service: dict[str, Any] | None = None
         context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
         self._http = httpx.Client(
@@ -267,9 +269,10 @@ class Connection:
     # ------------------------------------------------------------ token
 
     def _bearer(self) -> str:
-        if not self._token or time.monotonic() > self._token_ends - _RENEW_BEFORE:
-            self._log_in()
-        return self._token
+        with self._turn:  # several lanes share one token
+            if not self._token or time.monotonic() > self._token_ends - _RENEW_BEFORE:
+                self._log_in()
+            return self._token
 
     def _log_in(self) -> None:
         if self._principal is None or self._login_key is None:

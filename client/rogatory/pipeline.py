@@ -95,7 +95,7 @@ class Sealing:
         self._source, self._state, self._place = source, state, place
         self._item: ItemState = state.items[place]
         self._grid = GridDigester(part_size, whole=True)
-        self.size = body_size(source.size)
+        self.size, self.part_size = body_size(source.size), part_size
 
     @property
     def admitted(self) -> int:
@@ -146,5 +146,5 @@ class Sealing:
         for number, window in windows:
             sealed = bytearray(len(window) + 16 * max(1, -(-len(window) // CHUNK)))
             sealer.seal_into(number * _CHUNKS, window, sealed, last=number == last)
-            self._grid.update(sealed)
+            self._grid.follow(sealed)  # a buffer of its own, which nobody changes
             yield memoryview(sealed)

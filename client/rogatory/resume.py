@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class SendState:
     def __init__(self, directory: Path, plan: dict[str, Any], items: dict[int, ItemState], lock: BinaryIO) -> None:
         self.directory, self.plan, self.items = directory, plan, items
         self.said: dict[str, bytes] = {}
-        self._lock = lock
+        self._lock, self._turn = lock, threading.Lock()
         self._file = (directory / _STATE).open("ab")  # made before, with mode 0600
 
     @classmethod
@@ -162,9 +163,10 @@ class SendState:
         private_files.sync_directory(self.directory.parent)
 
     def _append(self, row: dict[str, Any]) -> None:
-        self._file.write(json.dumps(row).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with self._turn:
+            self._file.write(json.dumps(row).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def _take(self, row: dict[str, Any]) -> None:
         if "item" in row:

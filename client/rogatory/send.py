@@ -1,19 +1,20 @@
 """Sending: evidence is read once, sealed, hashed and uploaded in one pass; then named in a manifest and sealed.
 
+One reader goes through all items in order; what it has sealed leaves by several lanes, of one item or of several.
 Nothing leaves before every recipient's registry was proven and pinned. What is sent can be resumed after a crash; see
 `rogatory.resume` for why that is safe. The plaintext, its names and its digests leave only encrypted.
 """
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from custody import statement
-from custody.digest import composite, grid
+from custody.digest import grid
 from custody.inventory import ACQUISITION, EXHIBIT, InventoryWriter, Line
 from custody.manifest import sealed_item
 from custody.sealing import body_size, build_header, key_commitment, new_file_key
@@ -21,19 +22,26 @@ from custody.statement import Statement
 from custody.text import from_base64, to_base64
 from rogatory import private_files
 from rogatory.connection import Connection
+from rogatory.delivery import Delivery
 from rogatory.directory import Directory
-from rogatory.errors import ServiceClockDiffers, ServiceRefusal
+from rogatory.errors import ServiceClockDiffers
 from rogatory.exchanges import Exchange
+from rogatory.lanes import Job, Lanes
 from rogatory.lodging import Lodge, Lodged
 from rogatory.names import shown
 from rogatory.pipeline import SealedBody, Sealing
-from rogatory.resume import INVENTORY, ItemState, ResumeStateBroken, SendState
+from rogatory.resume import INVENTORY, ItemState, SendState
 from rogatory.source import FileSource, Source, SourceChanged, sources
 from rogatory.statements import Speaker
 from rogatory.terms import Plan, PlannedItem, Progress, Sent, Terms
-from rogatory.tus import PIECE, Pace, Upload
+from rogatory.tus import PIECE, Pace, Target
+
+PARALLEL = 4
+"""Requests at once, if nobody says otherwise."""
 
 _INVENTORY_PLACE = -1
+_LANE_RATE = 16 * 1024
+"""Bytes a second that a lane should have under a bound: a service gives up lines that are much slower."""
 
 
 class Sender:
@@ -46,7 +54,8 @@ class Sender:
         directory: Recipients' keys.
         sends: Directory of the states of running sends.
         progress: Told how far it is, often.
-        limit_rate: Bytes a second; None for no bound.
+        limit_rate: Bytes a second, of all lanes together; None for no bound.
+        parallel: Requests at once.
     """
 
     def __init__(
@@ -59,9 +68,12 @@ class Sender:
         sends: Path,
         progress: Callable[[Progress], None] = lambda _: None,
         limit_rate: float | None = None,
+        parallel: int = PARALLEL,
     ) -> None:
         self._connection, self._lodge, self._speaker, self._directory = connection, lodge, speaker, directory
         self._sends, self._progress, self._pace = sends, progress, Pace(limit_rate)
+        self._parallel = parallel if limit_rate is None else min(parallel, max(1, int(limit_rate / _LANE_RATE)))
+        self._turn = threading.Lock()
 
     def plan(self, exchange: Exchange, paths: Sequence[Path], *, to: Sequence[str], also_me: bool = False) -> Plan:
         """Check recipients and sources, and say what would be sent.
@@ -139,8 +151,10 @@ class Sender:
                     return sent
             found = sources([Path(os.fsdecode(from_base64(path))) for path in state.plan["paths"]])
             self._declare(state)
-            done = [self._send_item(state, place, source, len(found)) for place, source in enumerate(found)]
-            inventory = self._send_inventory(state, found, [line for _, lines in done for line in lines])
+            with Lanes(self._parallel, self._pace) as lanes:
+                jobs = [self._send_item(state, place, source, len(found), lanes) for place, source in enumerate(found)]
+                done = [job.result() for job in jobs]
+                inventory = self._send_inventory(state, found, [line for _, lines in done for line in lines], lanes)
             return self._seal(state, [sealed for sealed, _ in done], inventory)
         finally:
             state.close()
@@ -170,67 +184,51 @@ class Sender:
         state.say(name, said.envelope)
         return said, self._lodge.lodge(path, said, event=event)
 
-    def _send_item(self, state: SendState, place: int, source: Source, count: int) -> tuple[dict[str, Any], list[Line]]:
+    def _send_item(
+        self, state: SendState, place: int, source: Source, count: int, lanes: Lanes
+    ) -> "Job[tuple[dict[str, Any], list[Line]]]":
+        known = place in state.items
         item = state.items.get(place) or state.begin_item(
             place, ItemState(secrets.token_hex(16), new_file_key(), secrets.token_bytes(16), source.size)
         )
         finished = state.finished(item.id)
         if finished is not None:
-            return finished
+            return Job.done(finished)
+        name = shown(source.name)
         if source.size != item.size:
-            raise SourceChanged(f"{shown(source.name)} has {source.size} bytes, had {item.size} when the send began")
+            raise SourceChanged(f"{name} has {source.size} bytes, had {item.size} when the send began")
         sealing = Sealing(source, state, place, grid(body_size(source.size), minimum=self._minimum()))
-        upload = self._upload(state.package, item.id, sealing)
-        if upload.offset > sealing.admitted:
-            raise ResumeStateBroken(
-                f"the service holds {upload.offset} bytes of {shown(source.name)}, this state knows of "
-                f"{sealing.admitted}: it is an older copy, and what left since is not known"
-            )
-        self._transfer(sealing, upload, Progress(shown(source.name), place, count, 0, sealing.size))
-        made = sealing.result()
-        upload.check(composite(made.parts).hex())
-        sealed = _member(item, made)
+        target = Target(state.package, item.id, sealing.size, sealing.part_size)
+        told = self._telling(Progress(name, place, count, 0, sealing.size))
+        delivery = Delivery(self._connection, lanes, self._pace, target, sealing, told=told)
+        sent = delivery.start(known=known, name=name)
         lines = source.lines(item.id)
-        state.finish_item(item.id, sealed, lines)
-        return sealed, lines
 
-    def _upload(self, package: str, item: str, sealing: Sealing) -> Upload:
-        part_size = grid(sealing.size, minimum=self._minimum())
-        try:
-            return Upload.create(
-                self._connection, package=package, item=item, size=sealing.size, part_size=part_size, pace=self._pace
-            )
-        except ServiceRefusal as error:
-            if error.status != 409:
-                raise
-            known = self._connection.get_json(f"/v1/packages/{package}").get("items", [])
-            same = [row for row in known if row.get("id") == item and row.get("size") == sealing.size]
-            if not same or same[0].get("state") != "complete":
-                raise
-            upload = Upload(self._connection, "", size=sealing.size, pace=self._pace)
-            upload.offset, upload.composite = sealing.size, same[0].get("parts")
-            return upload
+        def finish() -> tuple[dict[str, Any], list[Line]]:
+            sealed = _member(item, sent.result())
+            state.finish_item(item.id, sealed, lines)
+            return sealed, lines
 
-    def _transfer(self, sealing: Sealing, upload: Upload, begun: Progress) -> None:
-        left = [upload.offset]
+        return lanes.give(finish)
 
-        def sent(count: int) -> None:
-            left[0] = min(left[0] + count, sealing.size)
-            self._progress(Progress(begun.name, begun.item, begun.items, left[0], begun.size))
+    def _telling(self, begun: Progress) -> Callable[[int], None]:
+        """Tells of one item's progress, one thread at a time."""
+        left = [0]
 
-        body = sealing.body()
-        with closing(body):  # type: ignore[type-var] # a generator
-            for start, piece in _pieces(body):
-                upload.write(start, piece, sent)
-        sent(0)
+        def tell(count: int) -> None:
+            with self._turn:
+                left[0] += count
+                self._progress(Progress(begun.name, begun.item, begun.items, left[0], begun.size))
+
+        return tell
 
     def _send_inventory(
-        self, state: SendState, found: Sequence[Source], lines: Sequence[Line]
+        self, state: SendState, found: Sequence[Source], lines: Sequence[Line], lanes: Lanes
     ) -> tuple[dict[str, Any], str]:
         path = state.directory / INVENTORY
         if "commitment" not in state.said:
             state.say("commitment", _write_inventory(path, state, found, lines).hex().encode())
-        sealed, _ = self._send_item(state, _INVENTORY_PLACE, FileSource(path), len(found))
+        sealed, _ = self._send_item(state, _INVENTORY_PLACE, FileSource(path), len(found), lanes).result()
         return sealed, state.said["commitment"].decode()
 
     def _seal(self, state: SendState, items: list[dict[str, Any]], inventory: tuple[dict[str, Any], str]) -> Sent:
@@ -320,20 +318,3 @@ def _write_inventory(path: Path, state: SendState, found: Sequence[Source], line
         target.flush()
         os.fsync(target.fileno())
     return commitment
-
-
-def _pieces(body: Iterable[memoryview]) -> Iterator[tuple[int, memoryview]]:
-    """The body in pieces that begin at multiples of 16 MiB; each is good until the next is asked for."""
-    buffer, filled, start = bytearray(PIECE), 0, 0
-    for sealed in body:
-        view = sealed
-        while view:
-            taken = view[: PIECE - filled]
-            buffer[filled : filled + len(taken)] = taken
-            filled += len(taken)
-            view = view[len(taken) :]
-            if filled == PIECE:
-                yield start, memoryview(buffer)
-                start, filled = start + PIECE, 0
-    if filled:
-        yield start, memoryview(buffer)[:filled]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGkmg]?)(?:i?B?(?:/s)?)?")
 _DAYS = re.compile(r"(\d{1,5})d")
+_MOST_LANES = 32
+_SLOWEST = 2048
 _FACTORS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
@@ -24,7 +26,17 @@ def rate(text: str) -> float:
     found = _RATE.fullmatch(text.strip())
     if found is None or not float(found[1]):
         raise ArgumentTypeError(f"{text!r} is no rate, expected one like 800K or 12.5M (bytes a second)")
-    return float(found[1]) * _FACTORS[found[2].lower()]
+    bytes_a_second = float(found[1]) * _FACTORS[found[2].lower()]
+    if bytes_a_second < _SLOWEST:
+        raise ArgumentTypeError(f"{text!r} is slower than a service waits for, expected at least 2K")
+    return bytes_a_second
+
+
+def parallel(text: str) -> int:
+    """How many requests at once."""
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_LANES:
+        raise ArgumentTypeError(f"{text!r} requests at once, expected 1 to {_MOST_LANES}")
+    return int(text)
 
 
 def pair(separator: str) -> "type[tuple[str, str]] | Any":
@@ -67,6 +79,7 @@ def send(args: Namespace, terminal: Terminal) -> Outcome:
                 exhibits=_exhibits(args),
                 also_me=args.also_me,
                 limit_rate=args.limit_rate,
+                parallel=args.parallel,
                 progress=told,
             )
     return _sent(sent)
@@ -86,7 +99,7 @@ def _resume(args: Namespace, terminal: Terminal) -> Outcome:
         package = resolve(args.resume or found[0], found)
         terminal.resumable = f"rogatory send --resume {package[:8]} goes on where it stopped"
         with _watched(terminal, None) as told:
-            return _sent(client.resume_send(package, limit_rate=args.limit_rate, progress=told))
+            return _sent(client.resume_send(package, limit_rate=args.limit_rate, parallel=args.parallel, progress=told))
 
 
 def _abandon(args: Namespace, terminal: Terminal) -> Outcome:
@@ -106,7 +119,7 @@ class _watched:  # noqa: N801 - a context, used like a function
 
     def __init__(self, terminal: Terminal, total: int | None) -> None:
         self._bar = terminal.progress(total, "sending")
-        self._total, self._before, self._last = total, 0, (0, 0)
+        self._total, self._done = total, dict[int, int]()
 
     def __enter__(self) -> "Any":
         self._bar.__enter__()
@@ -116,10 +129,8 @@ class _watched:  # noqa: N801 - a context, used like a function
         self._bar.__exit__(*details)
 
     def _told(self, progress: "Progress") -> None:
-        if progress.item != self._last[0]:
-            self._before += self._last[1]
-        self._last = (progress.item, progress.size)
-        done = self._before + progress.done
+        self._done[progress.item] = progress.done
+        done = sum(self._done.values())
         total = None if self._total is None else max(self._total, done)
         self._bar.what = f"sending {progress.name[:40]}"
         self._bar.at(done, total)
@@ -233,6 +244,13 @@ COMMANDS = (
             ),
             option("--abandon", about="give an interrupted send up and destroy its file keys", metavar="PACKAGE"),
             option("--limit-rate", about="bytes a second at most, such as 800K or 12.5M", type=rate, metavar="RATE"),
+            option(
+                "--parallel",
+                about="requests at once, 1 to 32 (default: 4)",
+                type=parallel,
+                metavar="NUMBER",
+                default=4,
+            ),
             option("--handling", about="handling code (default: evidence)", metavar="CODE", default="evidence"),
             option(
                 "--retain",
