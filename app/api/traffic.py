@@ -37,7 +37,7 @@ PATIENCE: Final = 15.0
 SLOWEST: Final = 1024
 """Bytes a second, taken over the time that was spent waiting for them, once that is more than GRACE seconds."""
 
-GRACE: Final = 30.0
+GRACE: Final = 12.0
 ASK_AGAIN: Final = 5.0
 """Seconds after which the principal of a running request is looked up again."""
 
