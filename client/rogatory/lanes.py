@@ -21,8 +21,8 @@ _FAREWELL = 3.0
 class Job(Generic[T]):
     """Work that is given to a lane, and what came of it."""
 
-    def __init__(self, work: Callable[[], T]) -> None:
-        self._work = work
+    def __init__(self, work: Callable[[], T], failed: Callable[[BaseException], None] = lambda _: None) -> None:
+        self._work, self._failed = work, failed
         self._over = threading.Event()
         self._result: list[T] = []
         self._error: BaseException | None = None
@@ -34,14 +34,14 @@ class Job(Generic[T]):
         job.run()
         return job
 
-    def run(self) -> BaseException | None:
-        """Do it; the error that it ended with, if any."""
+    def run(self) -> None:
+        """Do it, and keep what came of it."""
         try:
             self._result.append(self._work())
         except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
             self._error = error
+            self._failed(error)
         self._over.set()
-        return self._error
 
     def result(self) -> T:
         """What came of it, once it is over.
@@ -85,6 +85,8 @@ class Lanes:
             self._work.put(None)
         for thread in self._threads:  # daemons: what hangs in the network does not keep an interrupted command
             thread.join(_FAREWELL if kind is not None else None)
+        if isinstance(error, Halted):
+            self.check()  # it is only the echo of what has failed elsewhere
 
     def buffer(self) -> bytearray:
         """A free buffer of PIECE bytes, as soon as there is one.
@@ -114,7 +116,7 @@ class Lanes:
 
     def give(self, work: Callable[[], T]) -> Job[T]:
         """Have work done when its turn comes; work that waits for earlier work comes to it in the end."""
-        job = Job(work)
+        job = Job(work, self._fail)
         self._work.put(job)
         if len(self._threads) < self.count:
             thread = threading.Thread(target=self._run, name="rogatory-lane", daemon=True)
@@ -124,7 +126,9 @@ class Lanes:
 
     def _run(self) -> None:
         while (job := self._work.get()) is not None:
-            error = job.run()
-            if error is not None and self._failed is None and not isinstance(error, Halted):
-                self._failed = error
-                self._pace.halted.set()
+            job.run()
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failed is None and not isinstance(error, Halted):
+            self._failed = error
+            self._pace.halted.set()
