@@ -84,7 +84,10 @@ class Edge:
             return
         address = scope["client"][0] if scope.get("client") else ""
         shows = any(name == b"authorization" for name, _ in scope["headers"])
-        wait = 0.0 if scope["path"] in _PROBES else self._traffic.limits.stranger(address, cost=0 if shows else 1)
+        limits = self._traffic.limits
+        wait = 0.0
+        if scope["path"] not in _PROBES:
+            wait = limits.debt(address) if shows else limits.stranger(address)
         if wait and not (shows and await run_in_threadpool(_is_known, scope)):
             headers = {"Retry-After": str(math.ceil(wait)), "Connection": "close"}
             detail = "more requests without a valid token than one address may send in a minute"
@@ -94,7 +97,7 @@ class Edge:
             await self._app(scope, exchange.receive, exchange.send)
         finally:
             if shows and exchange.login is None:
-                self._traffic.limits.stranger(address)
+                limits.was_stranger(address)
 
 
 def _is_known(scope: Scope) -> bool:

@@ -145,9 +145,17 @@ class Limits:
         """Count bytes of an authority, in or out: the seconds for which the next ones are to be held back."""
         return min(LONGEST_PAUSE, self._bytes.charge(authority, size))
 
-    def stranger(self, address: str, cost: int = 1) -> float:
-        """Count a request without a valid token, or just ask: 0, or the seconds until there may be more."""
-        return self._strangers.take(_network(address), cost)
+    def stranger(self, address: str) -> float:
+        """Count a request without a token: 0, or the seconds after which the address may send another."""
+        return self._strangers.take(_network(address))
+
+    def debt(self, address: str) -> float:
+        """The seconds after which an address may send more; 0 while it may."""
+        return self._strangers.charge(_network(address), 0)
+
+    def was_stranger(self, address: str) -> None:
+        """Count a request whose token did not hold, as was found out in the end."""
+        self._strangers.charge(_network(address), 1)
 
 
 def _network(address: str) -> str:
