@@ -4,6 +4,7 @@ A fact exists from `commit()` on, and every service calls it itself, before its 
 changes nothing.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -133,11 +134,21 @@ def _state(error: BaseException | None) -> str | None:
     return getattr(said.orig, "sqlstate", None) if isinstance(said, DBAPIError) else None
 
 
+def _is_mistake(error: OperationalError) -> bool:
+    """Whether SQLite means a statement of ours: a table or column that is not there."""
+    code: int | None = getattr(error.orig, "sqlite_errorcode", None)
+    return code == sqlite3.SQLITE_ERROR
+
+
 def _refuse(error: BaseException | None) -> None:
     """Say in our words that the database is at fault; our own mistakes (constraints, SQL) stay what they are."""
     down = isinstance(error, PoolExhausted) or (
         isinstance(error, DBAPIError)
-        and (error.connection_invalidated or isinstance(error, OperationalError) or _state(error) in _ELSEWHERE)
+        and (
+            error.connection_invalidated
+            or (isinstance(error, OperationalError) and not _is_mistake(error))
+            or _state(error) in _ELSEWHERE
+        )
     )
     if down:
         raise DatabaseDown("the database did not answer in time, cannot be reached or is full") from error
