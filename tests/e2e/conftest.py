@@ -6,7 +6,8 @@ from tests.e2e.theatre import opened
 
 
 @pytest.fixture(scope="module")
-def theatre(request, tmp_path_factory):
-    """Two authorities on a service of this module's own; the module may say how in `THEATRE`."""
-    with opened(tmp_path_factory.mktemp("theatre"), **getattr(request.module, "THEATRE", {})) as found:
+def theatre(request, tmp_path_factory, backend):
+    """Two authorities on a service of this module's own; the module may set more for it in `SETTINGS`."""
+    settings = backend.environment | getattr(request.module, "SETTINGS", {})
+    with opened(tmp_path_factory.mktemp("theatre"), settings=settings) as found:
         yield found

@@ -9,7 +9,10 @@ import tarfile
 import pytest
 from blake3 import blake3
 
+from tests.backends import EMBEDDED, only
 from tests.e2e.theatre import ROOT, tool
+
+pytestmark = only(EMBEDDED)
 
 SEGMENT = 2 * 1024 * 1024
 

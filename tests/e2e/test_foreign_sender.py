@@ -36,9 +36,10 @@ exec "$REAL_CURL" "$@"
 
 
 @pytest.fixture(scope="module")
-def classic(tmp_path_factory):
+def classic(tmp_path_factory, backend):
     """Whoever receives here has an X25519 identity: the shell's age may be old."""
-    with opened(tmp_path_factory.mktemp("classic"), kind="x25519", sender_kind="x25519") as found:
+    kinds = {"kind": "x25519", "sender_kind": "x25519"}
+    with opened(tmp_path_factory.mktemp("classic"), settings=backend.environment, **kinds) as found:
         yield found
 
 

@@ -9,10 +9,13 @@ import pytest
 from tusclient.client import TusClient
 
 from custody.sealing import Identity, open_sealed, parse_identity_file
+from tests.backends import EMBEDDED, only
 from tests.custody.sealing.independent import data, npm, text
 from tests.e2e.canary import Canary, search
 from tests.e2e.handmade import HandMade
 from tests.e2e.theatre import client_of, opened, tool
+
+pytestmark = only(EMBEDDED)
 
 CONTENT = b"what was seized \xff\x00 and whatever else\n" * 5_000
 NAME = "Entwurf (final) 2026.txt"

@@ -5,14 +5,20 @@ import resource
 import secrets
 import shutil
 import signal
-import sqlite3
 import subprocess
 import time
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import select
 
+from app.db.engine import connect
+from app.db.models import Upload, UploadState
+from app.db.unit_of_work import reading
+from tests import backends
+from tests.backends import EMBEDDED
 from tests.e2e.theatre import PATIENCE, client_of, opened, refused
+from tests.storage import liar
 
 MIB = 1024 * 1024
 ROOM = 1024 * MIB
@@ -27,6 +33,7 @@ class Scarce:
         path.mkdir()
         command = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", path]
         self.mounted = os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
+        self.settings, self.takes_nothing = {"ROGATORY_STORE": str(path)}, self.mounted
 
     def fill(self, process, left=MIB):
         """Leave next to nothing; where nothing is mounted, to this process only."""
@@ -48,16 +55,40 @@ class Scarce:
             subprocess.run(["umount", self.path], check=True)
 
 
-@pytest.fixture(scope="module")
-def scarce(tmp_path_factory):
-    found = Scarce(tmp_path_factory.mktemp("interrupted") / "store")
-    yield found
-    found.close()
+class ScarceBucket:
+    """A bucket that can be short of room: what stands between it and the service says so."""
+
+    takes_nothing = True
+
+    def __init__(self, line, backend):
+        self.line, self.settings = line, backend.environment
+
+    def fill(self, _process, left=MIB):
+        self.line.inject(
+            lambda method, path: method == "PUT" and (left == 0 or liar.part_put(method, path)), before=liar.full
+        )
+        self.line.inject(lambda method, path: method == "POST" and left == 0, before=liar.full)
+
+    def make_room(self, _process):
+        self.line.heal()
 
 
 @pytest.fixture(scope="module")
-def theatre(scarce):
-    with opened(scarce.path.parent / "theatre", settings={"ROGATORY_STORE": str(scarce.path)}) as found:
+def scarce(tmp_path_factory, backend_kind, request):
+    """A store that can be filled."""
+    if backend_kind == EMBEDDED:
+        found = Scarce(tmp_path_factory.mktemp("interrupted") / "store")
+        yield found
+        found.close()
+        return
+    upstream = request.getfixturevalue("seaweed").endpoint
+    with liar.lying(upstream) as line, backends.backend(backend_kind, request, endpoint=line.endpoint) as backend:
+        yield ScarceBucket(line, backend)
+
+
+@pytest.fixture(scope="module")
+def theatre(scarce, tmp_path_factory):
+    with opened(tmp_path_factory.mktemp("theatre"), settings=scarce.settings) as found:
         yield found
 
 
@@ -76,12 +107,15 @@ def packages(theatre):
 
 def open_uploads(theatre):
     """Package → id of its open upload, and bytes of it that are durable."""
-    database = sqlite3.connect(f"file:{theatre.stage.state / 'rogatory.db'}?mode=ro", uri=True)
+    engine = connect(
+        theatre.stage.settings.get("ROGATORY_DATABASE", f"sqlite:///{theatre.stage.state / 'rogatory.db'}")
+    )
     try:
-        query = "select package_id, id, \"offset\" from uploads where state = 'open'"
-        return {package: rest for package, *rest in database.execute(query)}
+        with reading(engine) as session:
+            rows = session.scalars(select(Upload).where(Upload.state == UploadState.OPEN))
+            return {row.package_id: [row.id, row.offset] for row in rows}
     finally:
-        database.close()
+        engine.dispose()
 
 
 def until(found):
@@ -213,11 +247,11 @@ def test_a_sender_who_meets_a_full_store_is_told_how_to_go_on(theatre, scarce, t
     scarce.fill(theatre.stage.service, left=0)
     try:
         process = theatre.start(theatre.sender, *theatre.send_words(source))
-        if not scarce.mounted:  # an empty file can be begun all the same, and is waited for
+        if not scarce.takes_nothing:  # an empty file can be begun all the same, and is waited for
             until(lambda: packages(theatre) - known)
             time.sleep(2)
             process.send_signal(signal.SIGINT)
-        message = refused(theatre.ended(process, expect=None), 5 if scarce.mounted else 130)
+        message = refused(theatre.ended(process, expect=None), 5 if scarce.takes_nothing else 130)
         assert "rogatory send --resume" in message
     finally:
         scarce.make_room(theatre.stage.service)

@@ -17,7 +17,10 @@ from rogatory import Terms
 from rogatory import send as sending
 from rogatory.source import sources
 
+from tests.backends import EMBEDDED, only
 from tests.e2e.theatre import client_of, tool
+
+pytestmark = only(EMBEDDED)
 
 MANY = 20_000
 ODD = {

@@ -28,9 +28,12 @@ from custody.text import from_time, to_time
 from custody.trust import Trust
 from custody.verify import verify_bundle
 from demo.stage import Stage
+from tests.backends import EMBEDDED, only
 from tests.e2e.attacker import Operator, flip, kept, snapshot
 from tests.e2e.liar import Liar
 from tests.e2e.theatre import client_of, refused, twin
+
+pytestmark = only(EMBEDDED)
 
 MIB = 1024 * 1024
 

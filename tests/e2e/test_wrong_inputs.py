@@ -14,7 +14,7 @@ from rogatory.errors import ServiceRefusedToken
 from custody.sealing import generate_identity
 from tests.e2e.theatre import client_of, refused, twin
 
-THEATRE = {"settings": {"ROGATORY_TOKEN_LIFETIME": "2s"}}
+SETTINGS = {"ROGATORY_TOKEN_LIFETIME": "2s"}
 LATER = """
 import datetime, time
 _real, _now, _shift = datetime.datetime, time.time, {shift}

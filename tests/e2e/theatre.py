@@ -1,5 +1,7 @@
 """Two authorities on a running service, an exchange between them, and what the tests of this folder do there."""
 
+import contextlib
+import io
 import os
 import re
 import shutil
@@ -8,15 +10,53 @@ import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from rogatory import Client, Profile
+from rogatory.cli import program
 
-from demo.stage import Party, Said, Stage
+from app import main
+from demo.stage import CommandFailed, Party, Said, Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 ROGATORY = Path(sys.executable).with_name("rogatory")
 PATIENCE = 120
+
+
+class Rehearsal(Stage):
+    """A stage whose commands run in this process, which has imported everything, until `opens` is called.
+
+    Setting up takes two dozen of them. Commands that a test looks at are processes of their own.
+    """
+
+    here = True
+
+    def opens(self):
+        self.here = False
+
+    def run(self, program, *words, expect=0, more=None, stdin=None, **how):
+        if not self.here or stdin is not None or program == "sha256sum":
+            return super().run(program, *words, expect=expect, more=more, stdin=stdin, **how)
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            mock.patch.dict(os.environ, self._environment(more or {}), clear=True),
+            contextlib.chdir(self.root),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            said = Said(_in_process(program, [str(word) for word in words]), out.getvalue(), err.getvalue())
+        if expect is not None and said.code != expect:
+            raise CommandFailed(f"{program} {words}: {said}")
+        return said
+
+
+def _in_process(name, words):
+    if name == "rogatory":
+        return program.main(words)
+    with pytest.raises(SystemExit) as ended:
+        main.cli(words)
+    return ended.value.code
 
 
 class Theatre:
@@ -27,7 +67,7 @@ class Theatre:
     """
 
     def __init__(self, root, *, kind="", sender_kind="", settings=None):
-        self.stage = Stage(root, settings=settings or {})
+        self.stage = Rehearsal(root, settings=settings or {})
         self.said = []
         with self.stage:
             pass
@@ -36,6 +76,7 @@ class Theatre:
         self.receiver = self.stage.party("fr.court", "FR", "Tribunal", kind=kind)
         self.stage.introduce(self.sender, self.receiver)
         self.exchange = self.open_exchange()
+        self.stage.opens()
 
     def open_exchange(self, *more):
         said = self.sender.run("exchange", "open", "--with", self.receiver.authority, *more, "--json")
