@@ -92,11 +92,16 @@ class Place:
 
 
 class Fault(Exception):
-    """An error with its place, on its way into the report."""
+    """An error with its place, on its way into the report.
+
+    Of the error stays what it says: its traceback, and those of the errors behind it, would hold through their frames
+    all that is verified, which holds the fault.
+    """
 
     def __init__(self, cause: CustodyError, place: Place) -> None:
         super().__init__(str(cause))
-        self.cause, self.place = cause, place
+        self.cause, self.place = cause.with_traceback(None), place
+        cause.__cause__ = cause.__context__ = None
 
 
 class NotChecked(Exception):

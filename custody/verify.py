@@ -116,7 +116,7 @@ def _run(check_id: str, function: _Function, case: Case) -> Check:
     except NotChecked as reason:
         return Check(check_id, Status.NOT_CHECKED, str(reason))
     except Fault as fault:
-        return Check.failed(check_id, fault.cause, fault.place)
+        return Check.failed(check_id, fault.with_traceback(None).cause, fault.place)
     except CustodyError as error:
         return Check.failed(check_id, error)
     if check_id == "inclusion":

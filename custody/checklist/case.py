@@ -229,13 +229,17 @@ def _lay_out(case: Case) -> None:
 def _check_digests(case: Case, file: packing.PackedFile, data: bytes) -> None:
     if len(data) != file.size:
         error = FileDamaged(f"{file.path} has {len(data)} bytes, the packing list says {file.size}")
-    elif hashlib.sha256(data).hexdigest() != file.sha256 or hashlib.sha512(data).hexdigest() != file.sha512:
+    elif _digests(data) != (file.sha256, file.sha512):
         error = FileDamaged(f"{file.path} has other digests than in the packing list")
     elif file.path in case.bundle.archive.damaged:
         error = FileDamaged(f"{file.path} has another CRC-32 than the archive says")
     else:
         return
     case.damaged.append(Fault(error, Place(file.path)))
+
+
+def _digests(data: bytes) -> tuple[str, str]:
+    return hashlib.sha256(data).hexdigest(), hashlib.sha512(data).hexdigest()
 
 
 def _take(case: Case, path: str, data: bytes) -> None:

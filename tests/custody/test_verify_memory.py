@@ -1,5 +1,6 @@
 """What hostile archives cost: refused or not, a verifier stays within its bound of memory."""
 
+import gc
 import itertools
 import json
 import random
@@ -11,6 +12,7 @@ import pytest
 
 from custody import archive
 from custody.packing import LeafLine, encode_leaf
+from tests.custody.in_memory import verify_files, without_hex
 from tests.custody.world import World, packed, zipped
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,3 +75,10 @@ def test_an_archive_that_inflates_beyond_its_share_is_malformed():
     report = WORLD.verify(zipped(packed(FILES | bombs), compress=True))
     assert report.exit_code == 3
     assert "inflate" in json.loads(report.to_json())["checks"][0]["detail"]
+
+
+@pytest.mark.parametrize("name", sorted(FILES.keys() - {"bundle.json"}), ids=without_hex)
+def test_what_was_verified_is_let_go_of_at_once_whatever_was_found(name):
+    gc.collect()
+    verify_files(FILES | {name: b"!" + FILES[name][1:]}, WORLD.trust())
+    assert gc.collect() == 0
