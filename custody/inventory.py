@@ -194,17 +194,20 @@ class InventoryReader:
         Raises:
             NotCanonical, SchemaMismatch, InventoryMalformed: It is no inventory.
         """
+        return (line for _, line in self.raw_lines())
+
+    def raw_lines(self) -> Iterator[tuple[bytes, Line]]:
+        """The same, each with its bytes, LF excluded."""
         before = b""
         for _ in range(self.head["count"]):
             data = self._read()
             fields = canonical.decode(data, max_bytes=MAX_LINE)
             LINE.check(fields)
-            line = _line(fields)
-            _check_line(fields, line)
+            line = line_of(fields)
             _check_order(before, line.path)
             before = line.path
             self._tree.append(leaf_hash(data))
-            yield line
+            yield data, line
         if self._source.read(1):
             raise InventoryMalformed(f"bytes follow the {self.head['count']} lines of the inventory")
 
@@ -227,10 +230,15 @@ class InventoryReader:
         return line[:-1]
 
 
+def commitment_of(head: bytes, count: int, root: bytes) -> bytes:
+    """The commitment over the SHA-256 of line 0, the number of lines after it and their root; 32 bytes."""
+    return hashlib.sha256(_DOMAIN + head + count.to_bytes(8, "big") + root).digest()
+
+
 def _commitment(head: bytes, count: int, tree: CompactRange) -> bytes:
     if tree.size != count:
         raise InventoryMalformed(f"inventory has {tree.size} lines, line 0 says {count}")
-    return hashlib.sha256(_DOMAIN + hashlib.sha256(head).digest() + count.to_bytes(8, "big") + tree.root()).digest()
+    return commitment_of(hashlib.sha256(head).digest(), count, tree.root())
 
 
 def _text(name: str, raw: bytes) -> dict[str, str]:
@@ -251,12 +259,17 @@ def _raw(name: str, fields: Mapping[str, Any]) -> bytes | None:
     return raw
 
 
-def _line(fields: Mapping[str, Any]) -> Line:
+def line_of(fields: Mapping[str, Any]) -> Line:
+    """A line from members that fit LINE.
+
+    Raises:
+        InventoryMalformed: They do not fit each other.
+    """
     path = _raw("path", fields)
     if path is None or {"path", "path_b64"} <= fields.keys() or {"target", "target_b64"} <= fields.keys():
         raise InventoryMalformed("a line has exactly one of path and path_b64, at most one of target and target_b64")
     digests = [bytes.fromhex(fields[name]) if name in fields else None for name in ("sha256", "blake3")]
-    return Line(
+    line = Line(
         path=path,
         type=fields["type"],
         size=fields.get("size"),
@@ -266,6 +279,8 @@ def _line(fields: Mapping[str, Any]) -> Line:
         target=_raw("target", fields),
         mtime=fields.get("mtime"),
     )
+    _check_line(fields, line)
+    return line
 
 
 def _check_line(fields: Mapping[str, Any], line: Line) -> None:

@@ -76,9 +76,17 @@ def verify_inclusion(*, index: int, size: int, leaf: bytes, path: Sequence[bytes
 
     Source: RFC 9162 section 2.1.3.2.
     """
+    found = root_of_path(index=index, size=size, leaf=leaf, path=path)
+    _check_hashes(root)
+    if found != root:
+        raise RootMismatch(expected=root, found=found)
+
+
+def root_of_path(*, index: int, size: int, leaf: bytes, path: Sequence[bytes]) -> bytes:
+    """The root that a leaf and its path lead to; arguments and errors of the path as for `verify_inclusion`."""
     if not 0 <= index < size <= MAX_SIZE:
         raise ProofMalformed(f"index {index} is outside a tree of {size} leaves")
-    _check_hashes(leaf, root, *path)
+    _check_hashes(leaf, *path)
     place, last, found = index, size - 1, leaf
     for sibling in path:
         if last == 0:
@@ -92,8 +100,7 @@ def verify_inclusion(*, index: int, size: int, leaf: bytes, path: Sequence[bytes
         place, last = place >> 1, last >> 1
     if last != 0:
         raise ProofMalformed(f"path of {len(path)} hashes is too short for index {index} of {size}")
-    if found != root:
-        raise RootMismatch(expected=root, found=found)
+    return found
 
 
 def verify_consistency(*, size1: int, size2: int, root1: bytes, root2: bytes, path: Sequence[bytes]) -> None:

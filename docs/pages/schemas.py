@@ -10,8 +10,10 @@ from typing import Any
 from custody import packing, report, trust
 from custody.entry import ENTRY, SERVICE
 from custody.events import EVENTS, Event
+from custody.fileproof import FILE_PROOF
 from custody.inventory import HEAD, LINE
 from custody.kinds import KINDS, PAYLOAD_TYPE
+from custody.renewal import RENEWAL
 from custody.schema import Record
 
 Rules = dict[str, Any]
@@ -25,6 +27,8 @@ _TEXTS = {
     "leaf": "A line of leaves.jsonl.",
     "headers-line": "A line of headers.jsonl.",
     "parts-line": "A line of parts.jsonl.",
+    "file-proof": "The proof of one file out of an inventory.",
+    "renewal": "renewal/<n>.json: the files of a bundle, to be stamped anew.",
     "trust": "A trust file.",
     "report": "A report, the JSON twin of what a verifier prints.",
 }
@@ -36,6 +40,8 @@ RECORDS: dict[str, Record] = {
     "leaf": packing.LEAF,
     "headers-line": packing.HEADER_LINE,
     "parts-line": packing.PARTS_LINE,
+    "file-proof": FILE_PROOF,
+    "renewal": RENEWAL,
     "trust": trust.TRUST,
     "report": report.REPORT,
 }

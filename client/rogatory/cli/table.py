@@ -12,6 +12,7 @@ from rogatory.cli import (
     log,
     packages,
     profiles,
+    proving,
     receive,
     send,
     sheet,
@@ -34,7 +35,7 @@ SECTIONS: Final[Mapping[str, Sequence[Command]]] = {
     ),
     "hand over": (*exchange.COMMANDS, *send.COMMANDS),
     "receive": (*receive.COMMANDS, *packages.COMMANDS),
-    "prove": (*log.COMMANDS, *verify.COMMANDS, *sheet.COMMANDS, *stamps.COMMANDS),
+    "prove": (*log.COMMANDS, *verify.COMMANDS, *sheet.COMMANDS, *proving.COMMANDS, *stamps.COMMANDS),
     "watch over the log": witness.COMMANDS,
     "beside": (*completion.COMMANDS, *version.COMMANDS),
 }
