@@ -64,7 +64,7 @@ class Delivery:
         if self._target.size <= PIECE:
             return self._small(known=known, name=name)
         if self._target.part_size == PIECE and self._opens_windows(known=known, name=name):
-            return self._in_windows()
+            return self._in_windows(known=known)
         return self._piece_after_piece(name)
 
     # ------------------------------------------------------------ the ways
@@ -103,14 +103,14 @@ class Delivery:
         self._check_known(self._held[-1][1] if self._held else 0, name)
         return True
 
-    def _in_windows(self) -> Job[SealedBody]:
+    def _in_windows(self, *, known: bool) -> Job[SealedBody]:
         sent: list[Job[None]] = []
         for buffer, start, size in self._pieces():
             if self._holds(start, start + size):
                 self._lanes.release(buffer)
                 self._told(size)
             else:
-                sent.append(self._lanes.give(partial(self._window, buffer, start, size)))
+                sent.append(self._lanes.give(partial(self._window, buffer, start, size, known=known)))
 
         def end() -> SealedBody:
             for each in sent:
@@ -122,9 +122,11 @@ class Delivery:
 
         return self._lanes.give(end)
 
-    def _window(self, buffer: bytearray, start: int, size: int) -> None:
+    def _window(self, buffer: bytearray, start: int, size: int, *, known: bool) -> None:
         upload = Upload.of_window(self._connection, self._target, start, size, pace=self._pace)
         try:
+            if known:
+                upload.ask()  # some of it may lie there: what is brought to a window that is found is not taken
             upload.write(0, memoryview(buffer)[:size], self._telling(size))
             self._upload = upload.whole or self._upload
         finally:

@@ -22,6 +22,7 @@ _SLICE = 256 * 1024
 _LEAST_SLICE = 512
 _SLICES_A_SECOND = 4
 _TRIES = 8
+_SETTLES = 0.25
 _VERSION = {"Tus-Resumable": "1.0.0"}
 _BYTES = {"Content-Type": "application/offset+octet-stream"}
 _RANGE = re.compile(r"(0|[1-9][0-9]{0,15})-([1-9][0-9]{0,15})", re.ASCII)
@@ -195,18 +196,19 @@ class Upload:
             ServiceRefusal: The item has a body, or the service does not take it.
             Halted: The send ends.
         """
-        tries = taken_over = 0
+        tries, taken_over, waited = 0, 0, 0.0
         while self.offset < start + len(data):
             before = self.offset
             try:
                 self._patch(data[self.offset - start :], sent)
             except (LineDown, ServiceUnavailable) as error:
                 tries += 1
-                if tries >= _TRIES:
+                if tries >= _TRIES and not self._connection.waits_for(error, waited):
                     raise
-                pause = getattr(error, "retry_after", None) or min(15.0, 0.25 * 2**tries)
+                pause = getattr(error, "retry_after", None) or min(15.0, 0.25 * 2 ** min(tries, 10))
                 self._pace.sleep(pause)
-                self.ask()
+                waited += pause
+                self._settle()
             except ServiceRefusal as error:
                 tries += 1
                 taken_over += error.code == "upload-superseded"
@@ -218,7 +220,15 @@ class Upload:
             if self.offset < start:
                 raise AnswerMalformed(f"the service has lost durable bytes: offset {self.offset}, it said {before}")
             if self.offset > before:
-                tries = 0
+                tries, waited = 0, 0.0
+
+    def _settle(self) -> None:
+        """Ask until the answer stays: the service may not yet have kept all that a broken line had brought."""
+        known = -1
+        while self.ask() != known and self.offset < self._size:
+            if known >= 0 or self.offset:
+                self._pace.sleep(_SETTLES)
+            known = self.offset
 
     def check(self, composite: str) -> None:
         """Compare what the service recorded with what we know we sent.

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
@@ -38,9 +39,13 @@ class Scarce:
     def fill(self, process, left=MIB):
         """Leave next to nothing; where nothing is mounted, to this process only."""
         if self.mounted:
-            free = os.statvfs(self.path)
             with (self.path / "filler").open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - left)
+                while True:
+                    free = os.statvfs(self.path)
+                    taken = os.fstat(file.fileno()).st_blocks * 512
+                    with suppress(OSError):  # the service goes on to write meanwhile
+                        os.posix_fallocate(file.fileno(), 0, taken + free.f_bavail * free.f_frsize - left)
+                        return
         else:
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (12 * MIB, resource.RLIM_INFINITY))
 
