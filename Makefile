@@ -58,9 +58,10 @@ check: $(VENV)/.dev ## lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev ## measure; prints ratios
-	@$(BIN)/python bench/verify_entries.py
-	@$(BIN)/python bench/sequencer.py
+bench: $(VENV)/.dev ## measure against others, write docs/bench.md; QUICK=1 for small sizes, ONLY="s3 records"
+	@./tests/system.sh ensure
+	@cd bench/node && npm ci --silent --no-audit --no-fund
+	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(OUTPUT),--output $(OUTPUT))
 
 vectors: $(VENV)/.dev ## write the vectors again from the independent reference
 	@for f in tests/vectors/generate_*.py; do $(BIN)/python $$f; done
@@ -69,4 +70,4 @@ docs: $(VENV)/.dev ## write the generated parts of the documentation again
 	@$(BIN)/python docs/generate.py
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) tests/node/node_modules build demo-run .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info */*.egg-info
+	rm -rf $(VENV) tests/node/node_modules bench/node/node_modules build demo-run .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info */*.egg-info
