@@ -246,9 +246,10 @@ class Client:
     ) -> Sent:
         """Seal and send; see `rogatory.send.Sender.send`."""
         sender = self._sender(limit_rate=limit_rate, parallel=parallel, progress=progress)
-        return sender.send(
-            exchange, paths, to=to, terms=terms, acquisition=acquisition, exhibits=exhibits, also_me=also_me
-        )
+        with self.connection.patient():
+            return sender.send(
+                exchange, paths, to=to, terms=terms, acquisition=acquisition, exhibits=exhibits, also_me=also_me
+            )
 
     def resume_send(
         self,
@@ -259,7 +260,8 @@ class Client:
         progress: Callable[[Progress], None] = lambda _: None,
     ) -> Sent:
         """Go on with an interrupted send; safe only because every window is compared before it is encrypted."""
-        return self._sender(limit_rate=limit_rate, parallel=parallel, progress=progress).resume(package)
+        with self.connection.patient():
+            return self._sender(limit_rate=limit_rate, parallel=parallel, progress=progress).resume(package)
 
     def abandon_send(self, package: str) -> None:
         """Forget an interrupted send with its keys: what was uploaded of it can never be opened."""
@@ -315,14 +317,15 @@ class Client:
         """Fetch, check, open; see `rogatory.receive.Receiver.receive`."""
         offer = package if isinstance(package, Offer) else self.look(package)
         receiver = Receiver(self.connection, self.lodge, self.speaker, identities=self.identities, progress=progress)
-        return receiver.receive(
-            offer,
-            target,
-            accept_conditions=accept_conditions,
-            unpack=unpack,
-            keep_sealed=keep_sealed,
-            purpose=purpose,
-        )
+        with self.connection.patient():
+            return receiver.receive(
+                offer,
+                target,
+                accept_conditions=accept_conditions,
+                unpack=unpack,
+                keep_sealed=keep_sealed,
+                purpose=purpose,
+            )
 
     def accept(self, received: Received) -> Lodged:
         """Sign the receipt that accepts what was received (`Received.load(target)` reads it back)."""

@@ -5,7 +5,6 @@ Idempotency-Key, one for all tries, so that repeating them yields the same answe
 else; they live in memory only.
 """
 
-import base64
 import json
 import random
 import secrets
@@ -25,16 +24,17 @@ from custody.errors import CustodyError
 from custody.keys import SigningKey
 from custody.text import from_time
 from rogatory import errors
+from rogatory.assertion import make_assertion
 from rogatory.statements import utc_now
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_ASSERTION_LIFE = 50
 _RENEW_BEFORE = 60.0
 _MAX_SKEW = 60.0
 _TRIES = 7
 _LONGEST_PAUSE = 15.0
 _MAX_JSON = 32 * 1024 * 1024
 _TEMPORARY = frozenset({429, 502, 503, 504})
+_TRANSFER_WAITS = 3600.0
 _LOOPBACK: dict[str, None] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
 
 
@@ -98,6 +98,7 @@ class Connection:
         self._token, self._token_ends = "", 0.0
         self._turn = threading.Lock()
         self._service: dict[str, Any] | None = None
+        self._patience, self._reached = 0.0, False
         context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
         self._http = httpx.Client(
             base_url=server,
@@ -131,6 +132,20 @@ class Connection:
         return self._service
 
     # ------------------------------------------------------------ requests
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """Inside, an outage of up to an hour is waited for, if the service was reached before it."""
+        before, self._patience = self._patience, _TRANSFER_WAITS
+        try:
+            yield
+        finally:
+            self._patience = before
+
+    def waits_for(self, error: Exception, waited: float) -> bool:
+        """Whether to try once more after so many seconds of pauses, beyond the tries that each request has."""
+        passing = isinstance(error, LineDown) or getattr(error, "status", 0) in _TEMPORARY
+        return passing and self._reached and waited < self._patience
 
     def get_json(self, path: str, *, authenticated: bool = True, **params: str | int | None) -> dict[str, Any]:
         """The JSON object at a path."""
@@ -206,7 +221,7 @@ class Connection:
     ) -> Iterator[httpx.Response]:
         """Ask, and hand over the answer while it still arrives; reading it is not repeated here."""
         given = {name: str(value) for name, value in (params or {}).items() if value is not None}
-        tries, renewed = 0, False
+        tries, renewed, waited = 0, False, 0.0
         while True:
             tries += 1
             sent = dict(headers or {})
@@ -217,19 +232,21 @@ class Connection:
             try:
                 answer = self._send(request)
                 refusal = self._refusal(answer, allow)
-            except LineDown:
-                if not repeat or tries >= _TRIES:
+            except LineDown as error:
+                if not repeat or (tries >= _TRIES and not self.waits_for(error, waited)):
                     raise
-                self._pause(tries, None)
+                waited += self._pause(tries, None)
                 continue
             if refusal is None:
+                self._reached = True
                 break
             if refusal.status == 401 and authenticated and not renewed:
                 renewed, self._token = True, ""
                 continue
-            if refusal.status not in _TEMPORARY or not repeat or tries >= _TRIES:
+            lasting = tries >= _TRIES and not self.waits_for(refusal, waited)
+            if refusal.status not in _TEMPORARY or not repeat or lasting:
                 raise refusal
-            self._pause(tries, refusal.retry_after)
+            waited += self._pause(tries, refusal.retry_after)
         try:
             yield answer
         except httpx.TransportError as error:
@@ -262,9 +279,13 @@ class Connection:
             answer.close()
         return errors.from_problem(answer.status_code, problem, answer.headers)
 
-    def _pause(self, tries: int, asked: float | None) -> None:
-        pause = min(_LONGEST_PAUSE, 0.25 * 2**tries) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
-        self._sleep(pause if asked is None else min(max(asked, 0.1), 60.0))
+    def _pause(self, tries: int, asked: float | None) -> float:
+        """Wait between two tries; how long."""
+        growing = min(_LONGEST_PAUSE, 0.25 * 2 ** min(tries, 10))
+        pause = growing * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
+        pause = pause if asked is None else min(max(asked, 0.1), 60.0)
+        self._sleep(pause)
+        return pause
 
     # ------------------------------------------------------------ token
 
@@ -280,7 +301,7 @@ class Connection:
                 "this profile has no principal to log in as", hint="enrol a client or officer, name it in the profile"
             )
         service, key = self.service(), self._login_key()
-        tries = 0
+        tries, waited = 0, 0.0
         while True:
             tries += 1
             form = {
@@ -294,14 +315,15 @@ class Connection:
             try:
                 answer = self._send(request)
                 answer.read()
-            except LineDown:
-                if tries >= _TRIES:
+            except LineDown as error:
+                if tries >= _TRIES and not self.waits_for(error, waited):
                     raise
-                self._pause(tries, None)
+                waited += self._pause(tries, None)
                 continue
-            if answer.status_code not in _TEMPORARY or tries >= _TRIES:
+            refusal = errors.from_problem(answer.status_code, None, answer.headers)
+            if answer.status_code not in _TEMPORARY or (tries >= _TRIES and not self.waits_for(refusal, waited)):
                 break
-            self._pause(tries, errors.from_problem(answer.status_code, None, answer.headers).retry_after)
+            waited += self._pause(tries, refusal.retry_after)
         self._take_token(answer)
 
     def _take_token(self, answer: httpx.Response) -> None:
@@ -329,22 +351,6 @@ class Connection:
                 f"this machine's clock is {abs(ahead):.0f} s {way} the service's, which refuses the login",
                 hint="set the clock; signatures made with a wrong clock are refused",
             )
-
-
-def make_assertion(key: SigningKey, *, client: str, audience: str, at: datetime) -> str:
-    """A `private_key_jwt` assertion, good for one login within 50 seconds. Specification: docs/spec/tokens.md."""
-    issued = int(at.timestamp())
-    header = {"alg": "ES256", "kid": key.public.id, "typ": "client-authentication+jwt"}
-    claims = {
-        "aud": audience,
-        "exp": issued + _ASSERTION_LIFE,
-        "iat": issued,
-        "iss": client,
-        "jti": secrets.token_urlsafe(24),
-        "sub": client,
-    }
-    signed = f"{_part(header)}.{_part(claims)}"
-    return f"{signed}.{_base64url(key.sign(signed.encode()))}"
 
 
 def read_json(answer: httpx.Response) -> dict[str, Any]:
@@ -375,14 +381,6 @@ def _token_problem(answer: httpx.Response) -> errors.ServiceRefusal:
             hint="is this client enrolled, and neither it nor its login key suspended or revoked?",
         )
     return errors.from_problem(answer.status_code, found, answer.headers)
-
-
-def _part(fields: Mapping[str, Any]) -> str:
-    return _base64url(json.dumps(fields, separators=(",", ":")).encode())
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _is_certificate(error: BaseException) -> bool:
