@@ -13,6 +13,7 @@ import pytest
 
 from custody import batch, canonical, merkle, packing
 from custody.tail import TailProof, TailTree, bucket_of
+from tests.backends import backend
 from tests.custody.sealing.independent import node
 from tests.e2e.theatre import PATIENCE, ROOT, client_of, opened, tool
 
@@ -36,10 +37,13 @@ exec "$REAL_CURL" "$@"
 
 
 @pytest.fixture(scope="module")
-def classic(tmp_path_factory, backend):
+def classic(tmp_path_factory, backend_kind, request):
     """Whoever receives here has an X25519 identity: the shell's age may be old."""
     kinds = {"kind": "x25519", "sender_kind": "x25519"}
-    with opened(tmp_path_factory.mktemp("classic"), settings=backend.environment, **kinds) as found:
+    with (
+        backend(backend_kind, request) as own,
+        opened(tmp_path_factory.mktemp("classic"), settings=own.environment, **kinds) as found,
+    ):
         yield found
 
 
