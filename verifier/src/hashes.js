@@ -283,49 +283,57 @@ export class Blake3 {
 
 // ---------------------------------------------------------------- Keccak
 
-const MASK = (1n << 64n) - 1n;
-const SPINS = new Array(25).fill(0n);
-const CONSTANTS = [];
+/** Rotations and round constants of FIPS 202, as its algorithms make them; a lane is two words, low and high. */
+const SPINS = new Int32Array(25), TARGETS = new Int32Array(25), CONSTANTS = new Int32Array(48);
 {
   let x = 1, y = 0;
   for (let t = 0; t < 24; t++) {
-    SPINS[x + 5 * y] = BigInt((((t + 1) * (t + 2)) / 2) % 64);
+    SPINS[x + 5 * y] = (((t + 1) * (t + 2)) / 2) % 64;
     [x, y] = [y, (2 * x + 3 * y) % 5];
   }
+  for (let n = 0; n < 25; n++) TARGETS[n] = Math.floor(n / 5) + 5 * ((2 * (n % 5) + 3 * Math.floor(n / 5)) % 5);
   let shift = 1;
   for (let round = 0; round < 24; round++) {
-    let constant = 0n;
     for (let j = 0; j < 7; j++) {
-      if (shift & 1) constant ^= 1n << BigInt(2 ** j - 1);
+      const bit = 2 ** j - 1;
+      if (shift & 1) CONSTANTS[2 * round + (bit >> 5)] ^= 1 << (bit & 31);
       shift = shift & 0x80 ? (shift << 1) ^ 0x171 : shift << 1;
     }
-    CONSTANTS.push(constant);
   }
 }
 
-const spin = (lane, by) => ((lane << by) | (lane >> (64n - by))) & MASK;
-
 function keccak(a) {
-  for (const constant of CONSTANTS) {
-    const c = [0, 1, 2, 3, 4].map((x) => a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20]);
-    const d = c.map((_, x) => c[(x + 4) % 5] ^ spin(c[(x + 1) % 5], 1n));
-    const b = new Array(25);
-    for (let x = 0; x < 5; x++) for (let y = 0; y < 5; y++) b[y + 5 * ((2 * x + 3 * y) % 5)] = spin(a[x + 5 * y] ^ d[x], SPINS[x + 5 * y]);
-    for (let n = 0; n < 25; n += 5) for (let x = 0; x < 5; x++) a[n + x] = b[n + x] ^ (~b[n + ((x + 1) % 5)] & MASK & b[n + ((x + 2) % 5)]);
-    a[0] ^= constant;
+  const c = new Int32Array(10), b = new Int32Array(50);
+  for (let round = 0; round < 48; round += 2) {
+    for (let x = 0; x < 10; x++) c[x] = a[x] ^ a[x + 10] ^ a[x + 20] ^ a[x + 30] ^ a[x + 40];
+    for (let n = 0; n < 25; n++) {
+      const x = n % 5, before = 2 * ((x + 4) % 5), after = 2 * ((x + 1) % 5);
+      let low = a[2 * n] ^ c[before] ^ ((c[after] << 1) | (c[after + 1] >>> 31));
+      let high = a[2 * n + 1] ^ c[before + 1] ^ ((c[after + 1] << 1) | (c[after] >>> 31));
+      const spin = SPINS[n] & 31;
+      if (SPINS[n] & 32) [low, high] = [high, low];
+      const to = 2 * TARGETS[n];
+      b[to] = spin ? (low << spin) | (high >>> (32 - spin)) : low;
+      b[to + 1] = spin ? (high << spin) | (low >>> (32 - spin)) : high;
+    }
+    for (let row = 0; row < 50; row += 10) {
+      for (let x = 0; x < 10; x++) a[row + x] = b[row + x] ^ (~b[row + ((x + 2) % 10)] & b[row + ((x + 4) % 10)]);
+    }
+    a[0] ^= CONSTANTS[round];
+    a[1] ^= CONSTANTS[round + 1];
   }
 }
 
 /** SHAKE as a source of bytes: `rate` 168 for SHAKE128, 136 for SHAKE256. Returns a function that reads n more bytes. */
 export function shake(rate, ...parts) {
-  const state = new Array(25).fill(0n);
+  const state = new Int32Array(50);
   const input = [];
   for (const part of parts) for (const byte of part) input.push(byte);
   input.push(0x1f);
   while (input.length % rate) input.push(0);
   input[input.length - 1] |= 0x80;
   for (let at = 0; at < input.length; at += rate) {
-    for (let n = 0; n < rate; n++) state[n >> 3] ^= BigInt(input[at + n]) << BigInt(8 * (n & 7));
+    for (let n = 0; n < rate; n++) state[n >> 2] ^= input[at + n] << (8 * (n & 3));
     keccak(state);
   }
   let at = 0;
@@ -336,7 +344,7 @@ export function shake(rate, ...parts) {
         keccak(state);
         at = 0;
       }
-      bytes[n] = Number((state[at >> 3] >> BigInt(8 * (at & 7))) & 0xffn);
+      bytes[n] = (state[at >> 2] >> (8 * (at & 3))) & 0xff;
       at++;
     }
     return bytes;

@@ -57,7 +57,8 @@ export function splitNote(bytes) {
   if (cut < 0 || !whole.endsWith("\n") || cut + 2 === whole.length) throw refuse("no blank line before signatures");
   const lines = whole.slice(cut + 2, -1).split("\n").map((line) => {
     const words = line.split(" ");
-    if (words.length !== 3 || words[0] !== "\u2014" || !NAME.test(words[1])) throw refuse("not a signature line");
+    const formed = words.length === 3 && words[0] === "\u2014" && NAME.test(words[1]) && /^[A-Za-z0-9+/]+={0,2}$/.test(words[2]);
+    if (!formed) throw refuse("not a signature line");
     const found = unbase64(words[2]);
     if (found.length < 5) throw refuse("a signature line without signature");
     return { name: words[1], id: found.subarray(0, 4), signature: found.subarray(4) };

@@ -76,7 +76,7 @@ export class Registry {
     if (this.statements.has(statement.id)) throw rule("a statement twice");
     if ((event === "authority.enrolled") !== (this.size === 0) || (this.size === 0 && fields.seq !== 0)) throw rule("a registry begins once, with authority.enrolled");
     const brought = this.brought(payload).map((row) => this.holderFits(readKeyRecord(row)));
-    const done = this.size === 0 ? this.found(payload, brought, index) : this.later(event, payload, statement, brought, index);
+    const done = this.size === 0 ? this.found(payload, brought) : this.later(event, payload, statement, brought, index);
     const looked = this.known(statement, index, brought);
     const missing = brought.find(({ id, verify }) => verify && !statement.signatures.some(({ keyid }) => keyid === id));
     if (!looked.some(({ key }) => key.id === fields.actor.key)) throw untrue("statement-mismatch", "actor.key is a key that nobody looked at");
@@ -103,7 +103,7 @@ export class Registry {
   }
 
   /** Entry 0: who founds the registry, by the signatures of every key named that can sign. */
-  found(payload, brought, index) {
+  found(payload, brought) {
     if (payload.signer.principal !== undefined || brought.some(({ holder }) => holder !== this.authority)) throw rule("a registry founded by a principal");
     if (payload.principal) throw rule("a registry founded by the enrolment of a principal");
     for (const alg of payload.sign_with) {
@@ -112,7 +112,7 @@ export class Registry {
     const recovery = brought.filter(({ use }) => use === "recovery");
     if (recovery.length !== 1 || recovery[0].id !== payload.recovery) throw rule("not exactly one recovery key, the one named");
     return () => {
-      this.signWith.push([index, payload.sign_with]);
+      this.signWith.push([-1, payload.sign_with]);
       this.founders = brought.filter((key) => key.verify).map(({ id }) => id);
     };
   }
