@@ -8,6 +8,7 @@ missing() {
   command -v age >/dev/null 2>&1 || printf 'age '
   command -v ewfacquirestream >/dev/null 2>&1 || printf 'ewf-tools '
   { command -v mke2fs || command -v /usr/sbin/mke2fs || command -v /sbin/mke2fs; } >/dev/null 2>&1 || printf 'e2fsprogs '
+  command -v strace >/dev/null 2>&1 || printf 'strace '
   command -v curl >/dev/null 2>&1 || printf 'curl '
   command -v openssl >/dev/null 2>&1 || printf 'openssl '
   command -v node >/dev/null 2>&1 || printf 'nodejs '

@@ -48,6 +48,9 @@ class Direct:
     def post(self, path, **more):
         return self.request("POST", path, **more)
 
+    def close(self):
+        pass
+
     async def _ask(self, method, path, more):
         async with httpx.AsyncClient(transport=self._transport, base_url="http://stage", trust_env=False) as client:
             return await client.request(method, path, **more)
@@ -75,7 +78,7 @@ class Stage:
         self.origin, self.url = self.settings.origin, self.settings.public_url
         self._began = time.monotonic()
         self._date = datetime.now(UTC)
-        self._engine = self._app = None
+        self._engine = self.app = None
         self.open()
 
     def now(self):
@@ -97,9 +100,9 @@ class Stage:
         else:
             object.__setattr__(self.runtime, "wake", self._keep_log)
             self._keep_log()
-        self._app = self._app or application.build(self.runtime)
-        self._app.state.runtime = self.runtime
-        self.http = Direct(self._app)
+        self.app = self.app or application.build(self.runtime)
+        self.app.state.runtime = self.runtime
+        self.http = Direct(self.app)
 
     def _keep_log(self):
         """What the sequencer's thread does: it tries again, whatever it is."""
@@ -112,6 +115,7 @@ class Stage:
             return
 
     def close(self):
+        self.http.close()
         self.service.sequencer.stop()
         self.runtime.engine.dispose()
 
@@ -260,23 +264,36 @@ class Begin(Act):
         return self.ask(self.cast.alice, "POST", path, headers={**party.TUS, "Upload-Length": "1000"})
 
 
-class Patch(Act):
-    """The rest of a body: of a part that was begun, one that is whole, and the last."""
+class Piece(Act):
+    """Some more of a part that stays unfinished."""
+
+    END = 2000
 
     def attempt(self):
-        begun = self.cast.begun
-        seen = self.ask(self.cast.alice, "HEAD", begun.location, headers=party.TUS)
-        if seen.status_code != 200:
-            return seen
-        at = int(seen.headers["Upload-Offset"])
-        assert begun.acknowledged <= at <= len(begun.item.body)
-        if at == len(begun.item.body):
-            return seen
-        headers = {**party.TUS, **party.BYTES, "Upload-Offset": str(at)}
-        return self.ask(self.cast.alice, "PATCH", begun.location, headers=headers, content=begun.item.body[at:])
+        seen = self.where()
+        at = int(seen.headers.get("Upload-Offset", self.END))
+        return seen if at >= self.END or not seen.is_success else self.bring(at, self.END)
 
     def done(self, answer):
-        return answer.headers.get("Upload-Offset") == str(len(self.cast.begun.item.body)) and answer.is_success
+        return answer.is_success and answer.headers["Upload-Offset"] == str(self.END)
+
+    def where(self):
+        """Where the upload stands; nothing that was acknowledged is missing."""
+        seen = self.ask(self.cast.alice, "HEAD", self.cast.begun.location, headers=party.TUS)
+        if seen.is_success:
+            assert self.cast.begun.acknowledged <= int(seen.headers["Upload-Offset"]) <= len(self.cast.begun.item.body)
+        return seen
+
+    def bring(self, at, end):
+        headers = {**party.TUS, **party.BYTES, "Upload-Offset": str(at)}
+        content = self.cast.begun.item.body[at:end]
+        return self.ask(self.cast.alice, "PATCH", self.cast.begun.location, headers=headers, content=content)
+
+
+class Patch(Piece):
+    """The rest of a body: of a part that was begun, one that is whole, and the last."""
+
+    END = 2 * SMALL + 700
 
 
 class Header(Act):
@@ -321,7 +338,7 @@ class Release(Act):
         return answer
 
 
-ACTS = (Begin, Patch, Header, Append, Seal, Grant, Release)
+ACTS = (Begin, Piece, Patch, Header, Append, Seal, Grant, Release)
 
 
 class Begun:
@@ -352,7 +369,7 @@ class Cast:
             "key.released", matter.handle, {"package": self.sent.package}, {"grant": self.sent.manifest.id}
         )
         self.package = alice.declare(matter, court)
-        self.begun = Begun(alice, self.package, self._item(court, 2 * SMALL + 700))
+        self.begun = Begun(alice, self.package, self._item(court, 2 * SMALL + 700 - 32))
         detail = {"recipients": [court.id]}
         self.declaration = alice.act("package.declared", matter.handle, {"package": party.token()}, detail)
         self.ready, items = self._upload(court)
