@@ -1,9 +1,12 @@
 """tus concatenation: windows of one upload side by side, pieces of unknown place, and what becomes of them."""
 
+import json
 import os
+import subprocess
 import threading
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,7 @@ from app.services import intake, partial_creation
 from tests.app.api.test_uploads import Line, check_whole, eventually, restart
 from tests.app.party import BYTES, MIB, TUS, token
 
+NODE = Path(__file__).resolve().parents[2] / "node"
 PART = 16 * MIB
 SHORT = 70_001
 HALF = 5 * MIB
@@ -351,3 +355,19 @@ def test_options_and_strangers(service, alice, bob, sent):
     stranger.path = sent.path
     stranger.join(location, expect=403)
     sent.join(expect=400, **{"Upload-Concat": "whole"})
+
+
+# ---------------------------------------------------------------- another client
+
+
+def test_parallel_uploads_of_tus_js_client_end_in_the_same_bytes(service, alice, sent, tmp_path):
+    address, path = f"http://127.0.0.1:{service.port}", tmp_path / "evidence"
+    path.write_bytes(sent.body[: PART + SHORT])
+    token_ = alice.headers["Authorization"].removeprefix("Bearer ")
+    command = ["node", "parallel.mjs", path, address + sent.path, token_, "4"]
+    done = subprocess.run(list(map(str, command)), cwd=NODE, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["asked"]["POST"] == 5
+    check_whole(service, alice, sent.package, sent.item, sent.body[: PART + SHORT])
+    assert "partial" not in sent.seen(said["url"].removeprefix(address))["Upload-Concat"]
