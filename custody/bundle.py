@@ -28,6 +28,7 @@ __all__ = [
     "directory_files",
     "extended_files",
     "open_bundle",
+    "repacked_files",
     "write_bundle",
 ]
 
@@ -243,13 +244,21 @@ def extended_files(bundle: Bundle, added: Mapping[str, bytes]) -> Iterator[tuple
     Raises:
         BundleMalformed: One of that name is there already, or no bundle has such a file.
     """
-    listed = bundle.packing
     for name in added:
-        if name in bundle or not _is_known(name, listed.kind):
-            raise BundleMalformed(f"{name!r} is there already, or is no file of a bundle of kind {listed.kind}")
-    sources = {name: _read_later(bundle, name) for name in bundle.names()}
-    sources |= {name: _whole(data) for name, data in added.items()}
-    files = [*listed.files, *(_packed(name, _whole(data)) for name, data in added.items())]
+        if name in bundle or not _is_known(name, bundle.packing.kind):
+            kind = bundle.packing.kind
+            raise BundleMalformed(f"{name!r} is there already, or is no file of a bundle of kind {kind}")
+    yield from repacked_files(bundle, added)
+
+
+def repacked_files(bundle: Bundle, changed: Mapping[str, bytes | None]) -> Iterator[tuple[str, Source]]:
+    """Name and source of each file of a bundle of which files were changed, added or (None) left out."""
+    listed = bundle.packing
+    sources = {name: _read_later(bundle, name) for name in bundle.names() if name not in changed}
+    made = {name: _whole(data) for name, data in changed.items() if data is not None}
+    files = [file for file in listed.files if file.path in sources]
+    files += [_packed(name, source) for name, source in made.items()]
+    sources |= made
     rows = tuple(sorted(files, key=lambda file: file.path))
     encoded = PackingList(listed.kind, listed.log, listed.chain, listed.size, rows).encode()
     yield PACKING_LIST, lambda: (encoded,)

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import httpx
 
-from custody.archive import write_archive
 from custody.bundle import Bundle, extended_files
 from custody.renewal import Renewal
 from custody.timestamp import MAX_REPLY, Reply, TimestampInvalid, query
+from rogatory.containers import write_container
 from rogatory.errors import Temporary, UsageProblem
-from rogatory.private_files import FileExists, sync_directory
 
 _ASKED, _ANSWERED = "application/timestamp-query", "application/timestamp-reply"
 _PATIENCE_S = 30
@@ -108,17 +107,5 @@ def _stamps(name: str, first: int, data: bytes, urls: Sequence[str]) -> tuple[di
 
 
 def write(bundle: Bundle, added: Mapping[str, bytes], target: Path) -> None:
-    """Write the bundle with the files added as one file; nothing half there under the name.
-
-    Raises:
-        FileExists: The target is there already.
-        ArchiveTooLarge: It does not fit into one file.
-        OSError: It cannot be written.
-    """
-    if target.exists():
-        raise FileExists(f"{target} is there already, and is not overwritten")
-    partial = target.with_name(f".{target.name}.partial")
-    with partial.open("wb") as file:
-        write_archive(file, extended_files(bundle, added), compress=False)
-    partial.rename(target)
-    sync_directory(target.absolute().parent)
+    """Write the bundle with the files added; errors as for `write_container`."""
+    write_container(extended_files(bundle, added), target)

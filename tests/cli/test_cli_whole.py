@@ -105,6 +105,8 @@ def test_the_main_job(stage, exchange, package):
     events = [entry["event"] for entry in run("nl", "log", exchange[:8])["entries"]]
     assert {"package.sealed", "conditions.accepted", "key.released", "receipt.signed"} <= set(events)
     run("fr", "bundle", exchange[:8], "-o", "bundle.zip")
+    run("fr", "bundle", exchange[:8], "--withhold", "1", "-o", "partly.zip")
+    assert sorted(path.name for path in root.glob(".*.whole")) == []
     run("eu", "export", exchange[:8], "-o", "export.zip")
     run("fr", "log", "mirror", "mirror")
     trust = ["--trust", root / "home/fr/trust.json"]
@@ -112,6 +114,10 @@ def test_the_main_job(stage, exchange, package):
     assert report["verified"]
     assert {row["id"]: row["status"] for row in report["checks"]}["items"] == "pass"
     assert run("eu", "verify", "export.zip", "--trust", root / "home/eu/trust.json")["verified"]
+    assert run("fr", "verify", "partly.zip", *trust, expect=21)["withheld"] == [{"chain": "@exchange", "seqs": [1]}]
+    assert run("fr", "prove", "in/evidence/papers/letter.txt", "-o", "letter.proof")["index"] == 2
+    bound = ["--bundle", "bundle.zip", *trust]
+    assert run("fr", "confirm", "letter.proof", "in/evidence/papers/letter.txt", *bound)["confirmed"]
     assert run("fr", "sheet", "bundle.zip", "-o", "sheet.html", *trust)["verified"]
     assert package in (root / "sheet.html").read_text("utf-8")
 

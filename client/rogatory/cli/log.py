@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from rogatory.cli import session
+from rogatory.cli import redact, session
 from rogatory.cli.command import Command, CommandProblem, Outcome, flag, option, positional
 from rogatory.cli.tui import Terminal, columns, escape, size
 
@@ -58,11 +58,18 @@ def _taken_away(args: Namespace, terminal: Terminal, form: str) -> Outcome:
     if args.output.exists():
         raise CommandProblem(f"{args.output} is there already", code="file-exists", hint="name another", exit_code=7)
     profile = session.load_profile(args)
+    partly = bool(args.only or args.withhold)
+    target = args.output
+    if partly:
+        target = args.output.with_name(f".{args.output.name}.whole")
+        target.unlink(missing_ok=True)
     with session.client(args, terminal) as client:
         exchange = client.exchange(args.exchange)
         with terminal.progress(None, "fetching") as bar:
             fetch = client.bundle if form == "bundle" else client.export
-            fetch(exchange, args.output, progress=bar.advance)
+            fetch(exchange, target, progress=bar.advance)
+    if partly:
+        _redact(args, target)
     from rogatory.matter import file_digest
 
     digest, _ = file_digest(args.output)
@@ -70,10 +77,27 @@ def _taken_away(args: Namespace, terminal: Terminal, form: str) -> Outcome:
     text = [
         f"wrote {escape(str(args.output))}, {size(length)}",
         f"SHA-256 {digest}",
-        f"next: rogatory verify {escape(str(args.output))} --trust {escape(str(profile.trust))}",
+        f"next: rogatory verify {escape(str(args.output))} --trust {escape(str(profile.trust))}"
+        + (" --allow-withheld" if partly else ""),
     ]
     fields = {"file": str(args.output), "sha256": digest, "size": length, "form": form, "exchange": exchange.id}
     return Outcome(fields, "\n".join(text))
+
+
+def _redact(args: Namespace, whole: Path) -> None:
+    """Write what is disclosed of a whole bundle, and leave that nowhere."""
+    from custody.bundle import open_bundle
+    from custody.redaction import redacted_files
+    from rogatory.containers import write_container
+
+    try:
+        bundle = open_bundle(whole)
+        try:
+            write_container(redacted_files(bundle, redact.disclosed(args, bundle)), args.output)
+        finally:
+            bundle.close()
+    finally:
+        whole.unlink()
 
 
 def mirror(args: Namespace, terminal: Terminal) -> Outcome:
@@ -122,18 +146,22 @@ COMMANDS = (
         "bundle",
         "fetch everything that proves an exchange, in one file",
         bundle,
-        (_EXCHANGE, _OUTPUT),
+        (_EXCHANGE, _OUTPUT, *redact.WHAT),
         about="The chain, its statements, the registries of all parties and the proofs. Holds no evidence and "
         "no title, but "
-        "who dealt with whom: keep it like a file of the case.",
-        examples=("rogatory bundle 3fa4c1d2 -o bundle.zip",),
+        "who dealt with whom: keep it like a file of the case. With --only or --withhold it is redacted on this "
+        "machine before it is written.",
+        examples=(
+            "rogatory bundle 3fa4c1d2 -o bundle.zip",
+            "rogatory bundle 3fa4c1d2 --only 77ab01ce -o for-the-defence.zip",
+        ),
         then="rogatory verify bundle.zip --trust FILE, on any machine, without network.",
     ),
     Command(
         "export",
         "fetch the auditor's export of an exchange: exact entries, proofs and a table",
         export,
-        (_EXCHANGE, _OUTPUT),
+        (_EXCHANGE, _OUTPUT, *redact.WHAT),
         examples=("rogatory export 3fa4c1d2 -o export.zip",),
         then="rogatory verify export.zip --trust FILE.",
     ),

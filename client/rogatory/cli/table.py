@@ -14,6 +14,7 @@ from rogatory.cli import (
     profiles,
     proving,
     receive,
+    redact,
     send,
     sheet,
     stamps,
@@ -35,7 +36,7 @@ SECTIONS: Final[Mapping[str, Sequence[Command]]] = {
     ),
     "hand over": (*exchange.COMMANDS, *send.COMMANDS),
     "receive": (*receive.COMMANDS, *packages.COMMANDS),
-    "prove": (*log.COMMANDS, *verify.COMMANDS, *sheet.COMMANDS, *proving.COMMANDS, *stamps.COMMANDS),
+    "prove": (*log.COMMANDS, *verify.COMMANDS, *sheet.COMMANDS, *redact.COMMANDS, *proving.COMMANDS, *stamps.COMMANDS),
     "watch over the log": witness.COMMANDS,
     "beside": (*completion.COMMANDS, *version.COMMANDS),
 }
