@@ -1,13 +1,12 @@
 """Everything an operator can set, read from `ROGATORY_*` once; nothing else in the service reads the environment.
 
-Each field says what it is for; `page()` makes docs/operations/settings.md from it. Sizes are bytes and may be
+Each field says what it is for; docs/operations/settings.md is made from it. Sizes are bytes and may be
 written `16MiB`; durations may be written `250ms`, `60s`, `10min`, `24h`, `7d`, a bare number is seconds.
 """
 
 import enum
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from datetime import timedelta
@@ -200,6 +199,23 @@ class Settings:
             shown="100ms",
         ),
     )
+    policy: Path = field(
+        default=_DERIVED,
+        metadata=_about(
+            _path,
+            "File with the policy under which witnesses cosign the log: who they are, where they are asked, how many "
+            "must. Change it with `rogatory-server witness`: [witnesses](witnesses.md).",
+            shown="`policy` in the state directory",
+        ),
+    )
+    auditors: Path = field(
+        default=_DERIVED,
+        metadata=_about(_path, "The same for auditors.", shown="`auditors` in the state directory"),
+    )
+    witness_interval: timedelta = field(
+        default=timedelta(seconds=5),
+        metadata=_about(duration, "How often witnesses are asked, 1s to 10s. Nothing waits for them.", shown="5s"),
+    )
     token_lifetime: timedelta = field(
         default=timedelta(minutes=10),
         metadata=_about(duration, "Life of an access token, whole seconds, 1s to 10min.", shown="10min"),
@@ -258,6 +274,8 @@ class Settings:
         store = self.store or self.state / "store"
         self._set("store", store.absolute() if isinstance(store, Path) else store)
         self._set("database", self.database or f"sqlite:///{self.state / 'rogatory.db'}")
+        self._set("policy", (self.policy or self.state / "policy").absolute())
+        self._set("auditors", (self.auditors or self.state / "auditors").absolute())
         self._set("origin", self.origin or "")
         self._set("public_url", self.public_url or f"https://localhost:{self.port}")
         _check(self)
@@ -300,30 +318,6 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
     return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
 
 
-def page() -> str:
-    """docs/operations/settings.md, whole. A test compares the two; `python -m app.settings` prints it."""
-    lines = [
-        "# Settings",
-        "",
-        "The service reads these environment variables once, when it starts. An empty variable counts as absent.",
-        "Sizes are bytes and may be written `16MiB`; durations may be written `250ms`, `60s`, `10min`, `24h`, `7d`,",
-        "and a bare number is seconds. `rogatory-server check-config` tells what is wrong before anything starts.",
-        "",
-        "This page is made from `app/settings.py` by `python -m app.settings`.",
-        "",
-        "| variable | default | meaning |",
-        "| --- | --- | --- |",
-    ]
-    for each in fields(Settings):
-        default = each.metadata["shown"] or f"`{_spelt(each.default)}`"
-        lines.append(f"| `{variable(each.name)}` | {default} | {each.metadata['doc']} |")
-    return "\n".join(lines) + "\n"
-
-
-def _spelt(value: object) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
 def _parse(each: Field[Any], text: str) -> Any:
     try:
         return each.metadata["parse"](text)
@@ -346,6 +340,7 @@ def _check(settings: Settings) -> None:
     second = timedelta(seconds=1)
     for name, least, most in (
         ("checkpoint_interval", second / 1000, second / 4),
+        ("witness_interval", second, 10 * second),
         ("token_lifetime", second, 600 * second),
         ("idempotency_expiry", timedelta(hours=1), timedelta(days=30)),
         ("upload_expiry", timedelta(minutes=1), timedelta(days=90)),
@@ -393,7 +388,3 @@ def _demand(holds: bool, name: str, found: object, expected: str) -> None:  # no
     if not holds:
         shown = str(found) if found in (_ABSENT, _HIDDEN) else repr(str(found))
         raise SettingsError(variable(name), found=shown, expected=expected)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(page())

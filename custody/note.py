@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
 
@@ -174,6 +175,25 @@ class SignerKey:
             raise VkeyMalformed(f"a {private.__class__.__name__} for signatures of type 0x{known:02x}")
         public = private.public_key().public_bytes_raw()
         return cls(verifier=VerifierKey(name=name, type=known, public=public), private=private)
+
+    @classmethod
+    def from_pem(cls, name: str, type: int, data: bytes) -> "SignerKey":  # noqa: A002
+        """A key from PKCS#8 PEM without a passphrase.
+
+        Raises:
+            VkeyMalformed: There is no such key in it, or one of another algorithm than the type's.
+        """
+        try:
+            private = serialization.load_pem_private_key(data, None)
+        except (ValueError, TypeError) as error:
+            raise VkeyMalformed(f"no private key in PEM: {error}") from error
+        return cls.from_private(name, type, private)  # type: ignore[arg-type] # it checks the type
+
+    def pem(self) -> bytes:
+        """The private key as PKCS#8 PEM without a passphrase; for files that nobody else can read."""
+        return self.private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
 
     def sign(self, text: str, time: int | None = None) -> str:
         """The signature line for a text, without its line end.

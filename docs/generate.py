@@ -10,9 +10,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "client")]
 
-from app import settings  # noqa: E402
-from docs.pages import errors, events, schemas  # noqa: E402
 from rogatory.cli import guide  # noqa: E402
+
+from docs.pages import errors, events, schemas, settings  # noqa: E402
 
 OWNED = ("docs/spec/schemas/*.json",)
 """Files of these patterns are written here or do not exist."""

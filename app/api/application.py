@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from app.api import authorities, downloads, exchanges, front, packages, problems, uploads
 from app.api.edge import Edge
 from app.api.limits import Limits
-from app.api.log import public_log
+from app.api.log import cosigning, public_log
 from app.api.problems import MEDIA_TYPE, documented
 from app.api.traffic import Traffic
 from app.services.health import Readiness
@@ -53,6 +53,7 @@ def build(runtime: Runtime, background: Callable[[], AbstractAsyncContextManager
     for module in (front, authorities, exchanges, packages, uploads, downloads):
         app.include_router(module.router)
     app.include_router(public_log(origin=runtime.origin, engine=runtime.engine))
+    app.include_router(cosigning(runtime))
     problems.install(app)
     traffic = Traffic(Limits(runtime.settings))
     app.state.traffic = traffic

@@ -6,17 +6,27 @@ Outsiders see random bytes; whoever mirrors them can check every leaf, label and
 from hashlib import sha256
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from sqlalchemy import Engine
 
-from app.db import log_reader
+from app.api.problems import documented
+from app.db import cosignatures, log_reader
 from app.db.unit_of_work import reading
-from app.errors import NotFound
+from app.errors import NotFound, TooLarge
+from app.services import witnessing
+from app.services.runtime import Runtime
 from custody.tiles import WIDTH, TileMalformed, parse_path
 
 _FOREVER = "public, max-age=31536000, immutable"
 _A_WHILE = "public, max-age=60"
 _ASK = "no-cache"
+_TEXT = "text/plain; charset=utf-8"
+
+_READ: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"text/plain": {}, "application/octet-stream": {}}},
+    304: {"description": "What was asked for is what is known already"},
+    **documented("not-found"),
+}
 
 IfNoneMatch = Annotated[str | None, Header()]
 
@@ -28,17 +38,16 @@ def public_log(*, origin: str, engine: Engine) -> APIRouter:
         origin: The log's name, `<host>[/<path>]`.
         engine: Its database.
     """
-    _, slash, path = origin.partition("/")
-    router = APIRouter(prefix=f"{slash}{path}".rstrip("/"), tags=["log"])
+    router = _below(origin)
 
-    @router.get("/checkpoint", response_class=Response)
+    @router.get("/checkpoint", response_class=Response, responses=_READ)
     def checkpoint(if_none_match: IfNoneMatch = None) -> Response:
-        """The newest signed checkpoint."""
+        """The newest signed checkpoint, with all cosignatures at hand."""
         with reading(engine) as session:
             note = log_reader.newest_note(session)
-        return _answer(note, "text/plain; charset=utf-8", _ASK, if_none_match)
+        return _answer(note, _TEXT, _ASK, if_none_match)
 
-    @router.get("/tile/{path:path}", response_class=Response)
+    @router.get("/tile/{path:path}", response_class=Response, responses=_READ)
     def tile(path: str, if_none_match: IfNoneMatch = None) -> Response:
         """A tile of hashes, or an entry bundle; of any width up to what the log has."""
         try:
@@ -54,6 +63,58 @@ def public_log(*, origin: str, engine: Engine) -> APIRouter:
         return _answer(data, "application/octet-stream", fresh, if_none_match)
 
     return router
+
+
+def _below(origin: str) -> APIRouter:
+    _, slash, path = origin.partition("/")
+    return APIRouter(prefix=f"{slash}{path}".rstrip("/"), tags=["log"])
+
+
+def cosigning(runtime: Runtime) -> APIRouter:
+    """What witnesses and those who rely on them use, beside the log's own files."""
+    router = _below(runtime.origin)
+
+    @router.get("/cosigned", response_class=Response, responses=documented("not-found"))
+    def cosigned(if_none_match: IfNoneMatch = None) -> Response:
+        """The newest checkpoint whose cosignatures satisfy the service's policy."""
+        size = witnessing.newest_cosigned(runtime)
+        if size is None:
+            raise NotFound("no checkpoint is cosigned by enough witnesses yet")
+        with runtime.reading() as session:
+            note = cosignatures.cosigned_note(session, size)
+        return _answer(note, _TEXT, _ASK, if_none_match)
+
+    @router.get("/policy", response_class=Response)
+    def policy(if_none_match: IfNoneMatch = None) -> Response:
+        """The policy under which the service collects cosignatures; binds nobody."""
+        return _answer(runtime.witnesses.text.encode(), _TEXT, _ASK, if_none_match)
+
+    @router.get("/auditors", response_class=Response)
+    def auditors(if_none_match: IfNoneMatch = None) -> Response:
+        """The same for auditors."""
+        return _answer(runtime.auditors.text.encode(), _TEXT, _ASK, if_none_match)
+
+    @router.post(
+        "/cosignatures",
+        status_code=204,
+        responses=documented("bad-request", "not-entitled", "state-conflict", "too-large"),
+    )
+    def hand_back(note: Annotated[bytes, Depends(note_body)]) -> Response:
+        """Take a checkpoint that a witness has cosigned; signatures are all that counts."""
+        witnessing.hand_back(runtime, note)
+        return Response(status_code=204)
+
+    return router
+
+
+async def note_body(request: Request) -> bytes:
+    """The body, of bounded size."""
+    found = bytearray()
+    async for piece in request.stream():
+        found += piece
+        if len(found) > witnessing.MAX_NOTE:
+            raise TooLarge(f"more than {witnessing.MAX_NOTE} bytes")
+    return bytes(found)
 
 
 def _answer(data: bytes, media_type: str, fresh: str, if_none_match: str | None) -> Response:

@@ -34,6 +34,12 @@ ROUTES: Final[dict[str, Route]] = {
     "POST /oauth/token": Route("", "", "tokens open doors and are no evidence; what is done with one is recorded"),
     "GET <log>/checkpoint": _LOG,
     "GET <log>/tile/{path:path}": _LOG,
+    "GET <log>/cosigned": _LOG,
+    "GET <log>/policy": _LOG,
+    "GET <log>/auditors": _LOG,
+    "POST <log>/cosignatures": Route(
+        "", "", "cosignatures of what is public, verified against the policies; they are no act of a party"
+    ),
     "GET /v1/authorities": Route("authority.list", "", "bodies of registries are open to all members"),
     "GET /v1/authorities/{authority}/registry": Route(
         "registry.see", "", "bodies of registries are open to all members"

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db import registries
+from app.db.guard import guard_of
 from app.db.log_models import Chain, ChainKind, LedgerRow, Pending, StatementRow
 from app.db.records import Record, record_of, wait_for_record
 from app.errors import BadInput, NotFound, Overloaded, StateConflict, StatementRefused, StatementReplayed
@@ -87,7 +88,9 @@ def append(
         StatementRefused: Statement and entry do not fit, or the registry does not allow it.
         BadInput: What is given makes no entry.
         Overloaded: The sequencer is behind by more than LONGEST_WAIT.
+        ReadOnly: No witness has confirmed the log since this process began, or one has shown another.
     """
+    guard_of(session).check()
     row = session.scalar(registries.locked(select(Chain).where(Chain.handle == chain)))
     if row is None:
         raise NotFound("no such chain")

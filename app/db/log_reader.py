@@ -10,10 +10,10 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.db import tails
+from app.db import cosignatures, tails
 from app.db.log_models import CheckpointRow, LogLeaf, TileRow
 from app.errors import NotFound
-from custody import batch, merkle
+from custody import batch, merkle, witness
 from custody.checkpoint import Checkpoint
 from custody.tail import TailProof
 from custody.tiles import WIDTH, encode_entries
@@ -52,19 +52,28 @@ class TileReader:
 
 
 class LogReader:
-    """Proofs in the newest checkpoint that the session sees.
+    """Proofs in the newest checkpoint that the session sees, or in the one of a size.
 
     Raises:
-        NotFound: There is no checkpoint yet.
+        NotFound: There is no checkpoint yet, or none of this size.
     """
 
-    def __init__(self, session: Session) -> None:
-        row = session.scalar(select(CheckpointRow).order_by(CheckpointRow.size.desc()).limit(1))
+    def __init__(self, session: Session, size: int | None = None) -> None:
+        query = select(CheckpointRow).order_by(CheckpointRow.size.desc()).limit(1)
+        row = session.scalar(query if size is None else query.where(CheckpointRow.size == size))
         if row is None:
             raise NotFound("the log has no checkpoint yet")
         self._session = session
         self._tiles = TileReader(session)
         self.size, self.root, self.note = row.size, row.root, row.note
+
+    def cosigned(self) -> bytes:
+        """The note with all cosignatures at hand."""
+        return witness.merged(self.note, cosignatures.lines(self._session, self.size))
+
+    def root_at(self, size: int) -> bytes:
+        """Root over the first `size` leaves, from tiles; `size` is at least 1 and at most the checkpoint's."""
+        return merkle.subtree_root(0, size, self.node)
 
     def checkpoint(self, origin: str) -> Checkpoint:
         """What the note says."""
@@ -105,12 +114,12 @@ def root_of(session: Session, size: int) -> bytes | None:
 
 
 def newest_note(session: Session) -> bytes:
-    """The newest checkpoint, exact bytes.
+    """The newest checkpoint with all cosignatures at hand.
 
     Raises:
         NotFound: There is none yet.
     """
-    return LogReader(session).note
+    return LogReader(session).cosigned()
 
 
 def tile(session: Session, *, level: int, n: int, width: int) -> bytes:

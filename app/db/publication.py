@@ -36,6 +36,7 @@ class Bell:
 
 
 _bells: WeakKeyDictionary[Pool, Bell] = WeakKeyDictionary()
+_cosigned: WeakKeyDictionary[Pool, Bell] = WeakKeyDictionary()
 _guard = Lock()
 
 
@@ -43,3 +44,9 @@ def published(pool: Pool) -> Bell:
     """The bell that rings in this process when a checkpoint over the database of this pool has been stored."""
     with _guard:
         return _bells.setdefault(pool, Bell())
+
+
+def cosigned(pool: Pool) -> Bell:
+    """The bell that rings in this process when a cosignature has been stored."""
+    with _guard:
+        return _cosigned.setdefault(pool, Bell())

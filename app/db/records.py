@@ -112,13 +112,15 @@ class ChainFiles:
     statements: list[bytes]
 
 
-def chain_files(session: Session, chain: str) -> ChainFiles:
-    """All that the newest checkpoint covers of a chain; empty for a chain without entries there.
+def chain_files(session: Session, chain: str, size: int | None = None) -> ChainFiles:
+    """All that a checkpoint covers of a chain; empty for a chain without entries there.
 
     Args:
         session: A reading session, so that everything taken from it is of one moment.
         chain: Handle, hex.
+        size: Of the checkpoint; the newest if None.
     """
+    end = LogReader(session).size if size is None else size
     rows = session.execute(
         select(
             LedgerRow.seq,
@@ -131,7 +133,7 @@ def chain_files(session: Session, chain: str) -> ChainFiles:
         )
         .join(LogLeaf, LogLeaf.ledger_id == LedgerRow.id)
         .outerjoin(StatementRow, StatementRow.id == LedgerRow.statement_id)
-        .where(LedgerRow.chain == chain, LogLeaf.idx < LogReader(session).size)
+        .where(LedgerRow.chain == chain, LogLeaf.idx < end)
         .order_by(LedgerRow.seq)
     ).all()
     leaves = [

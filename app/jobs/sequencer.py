@@ -16,9 +16,11 @@ from threading import Event, Lock, Thread
 
 from sqlalchemy import Engine, select
 
+from app.db.guard import guard
 from app.db.log_models import CheckpointRow
 from app.db.publication import Bell, published
 from app.db.unit_of_work import UnitOfWork, reading
+from app.errors import ReadOnly
 from app.jobs.election import Election, NotElected
 from app.jobs.growing_log import Batch, GrowingLog, waiting, write
 from custody.checkpoint import Checkpoint, sign_checkpoint
@@ -51,7 +53,7 @@ class Sequencer:
 
     def __init__(self, engine: Engine, origin: str, signers: Sequence[SignerKey], now: Callable[[], datetime]) -> None:
         self._engine, self._origin, self._signers, self._now = engine, origin, tuple(signers), now
-        self._election = Election(engine)
+        self._election, self._guard = Election(engine), guard(engine)
         self._bell = Bell()
         self._stopping = Event()
         self._turn = Lock()
@@ -92,12 +94,18 @@ class Sequencer:
 
         Raises:
             NotElected: Another process keeps the log.
+            ReadOnly: No witness has confirmed the log yet, or one has shown another.
             LogDamaged: The database's log does not fit together.
         """
         with self._turn:
             try:
+                self._guard.check()
                 self._election.stand()
                 return self._advance()
+            except ReadOnly:
+                self._forget()
+                self._election.stand_back()
+                raise
             except BaseException:
                 self._forget()
                 raise
@@ -108,6 +116,10 @@ class Sequencer:
             try:
                 placed = self.run_once()
             except NotElected:
+                self._stopping.wait(_PAUSE)
+                continue
+            except ReadOnly as error:
+                self.failure = error
                 self._stopping.wait(_PAUSE)
                 continue
             except Exception as error:  # noqa: BLE001 - whatever it is, the log must go on when it has passed

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import Refusal
-from app.main import commands, upkeep
+from app.main import commands, upkeep, witnesses
 from app.main.assembly import Service, assemble, create_app, open_store
 from app.main.options import REFUSED, TEMPORARY, USAGE, fail
 from app.services.runtime import VERSION
@@ -21,7 +21,9 @@ from storage.interface import StoreError
 
 __all__ = ["Service", "assemble", "cli", "create_app", "open_store"]
 
-_TEMPORARY: Final = frozenset({"database-down", "overloaded", "not-yet-published", "store-down", "store-full"})
+_TEMPORARY: Final = frozenset(
+    {"database-down", "overloaded", "not-yet-published", "read-only", "store-down", "store-full"}
+)
 
 
 def cli(arguments: Sequence[str] | None = None) -> None:
@@ -64,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         each.set_defaults(command=function)
     _add_serve(verbs.add_parser("serve", parents=[common], help="run the service over HTTPS; makes a missing state"))
     _add_enrol(verbs.add_parser("enrol", parents=[common], help="admit an authority after comparing its fingerprint"))
+    _add_witness(verbs.add_parser("witness", help="who cosigns the log, who is behind, and who is to"), common)
     _add_fsck(verbs.add_parser("fsck", parents=[common], help="check everything that is kept, also beside a service"))
     _add_collect(verbs.add_parser("collect", parents=[common], help="clear what belongs to nothing out of the store"))
     return parser
@@ -91,7 +94,35 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--behind-proxy", action="store_true", help="speak plain HTTP to a proxy of yours that speaks TLS"
     )
+    parser.add_argument(
+        "--without-witnesses",
+        action="store_true",
+        help="take entries though no witness answers; goes on record, and is refused if one has shown another log",
+    )
     parser.set_defaults(command=commands.serve)
+
+
+def _add_witness(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    parser.description = "Witnesses cosign the log, auditors check each of its leaves first. Changes go on record."
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    which = argparse.ArgumentParser(add_help=False, parents=[common])
+    which.add_argument("--auditor", action="store_true", help="an auditor; its keys are others than the witness's")
+    listing = verbs.add_parser("list", parents=[common], help="all of them, what each cosigned last, who is behind")
+    listing.set_defaults(command=witnesses.show)
+    add = verbs.add_parser(
+        "add", parents=[which], help="an authority and its keys, which `rogatory witness show` gives"
+    )
+    add.add_argument("authority", help="whose keys these are; a quorum counts authorities")
+    add.add_argument("keys", nargs="+", metavar="KEY", help="<name>+<id>+<base64>")
+    add.add_argument("--url", default="", help="where it is asked; without, it fetches (rogatory witness once)")
+    remove = verbs.add_parser("remove", parents=[which], help="an authority with its keys")
+    remove.add_argument("authority")
+    for each, function in ((add, witnesses.add), (remove, witnesses.remove)):
+        each.add_argument("--quorum", type=int, metavar="N", help="how many must cosign (default: more than half)")
+        each.set_defaults(command=function)
+    policy = verbs.add_parser("policy", parents=[which], help="take a whole policy that you have written")
+    policy.add_argument("file", type=Path)
+    policy.set_defaults(command=witnesses.policy)
 
 
 def _add_enrol(parser: argparse.ArgumentParser) -> None:

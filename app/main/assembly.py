@@ -15,6 +15,7 @@ from app.db.engine import connect
 from app.errors import StateConflict
 from app.jobs.caretaker import Caretaker
 from app.jobs.sequencer import Sequencer
+from app.jobs.witnesses import Witnesses, close
 from app.services import enrolment, state
 from app.services.runtime import Runtime
 from app.settings import Settings
@@ -30,6 +31,7 @@ class Service:
     runtime: Runtime
     sequencer: Sequencer
     caretaker: Caretaker
+    witnesses: Witnesses
     state: state.State
 
     @asynccontextmanager
@@ -37,9 +39,11 @@ class Service:
         """The log is kept and the house is kept for as long as this is entered."""
         self.sequencer.start()
         self.caretaker.start()
+        self.witnesses.start()
         try:
             yield
         finally:
+            await asyncio.to_thread(self.witnesses.stop)
             await asyncio.to_thread(self.caretaker.stop)
             await asyncio.to_thread(self._publish_all)
             await asyncio.to_thread(self.sequencer.stop)
@@ -115,6 +119,11 @@ def assemble(settings: Settings, clock: Callable[[], datetime] = now) -> Service
         wake=sequencer.wake,
         now=clock,
         log_failure=lambda: sequencer.failure,
+        ask_witnesses=lambda: witnesses.ask(),  # noqa: PLW0108 - made below
     )
+    witnesses = Witnesses(runtime)
+    close(runtime)
+    if not enrolment.is_begun(runtime):
+        witnesses.confirm()
     enrolment.begin(runtime, clock())
-    return Service(runtime, sequencer, Caretaker(runtime), kept)
+    return Service(runtime, sequencer, Caretaker(runtime), witnesses, kept)

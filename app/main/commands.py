@@ -10,10 +10,10 @@ from app.api.edge import start_logging
 from app.db import ledger
 from app.db import migrate as schema
 from app.db.engine import connect, unsafe
-from app.jobs.election import NotElected
 from app.main.assembly import Service, assemble, now
 from app.main.options import OK, REFUSED, TEMPORARY, USAGE, fail, say, settings_of
 from app.main.server import Server, configured, listen
+from app.main.witnesses import publish, without_witnesses
 from app.services import enrolment, health, state
 from app.services.runtime import VERSION
 from app.settings import Settings, Tls, unknown_variables
@@ -52,6 +52,8 @@ def serve(options: argparse.Namespace) -> int:
     service = assemble(settings)
     start_logging(settings.log_level.value)
     _announce(service, settings)
+    if options.without_witnesses:
+        without_witnesses(service)
     server = Server(configured(service, settings), service, options.ready_file)
     server.run(sockets=[listener])
     service.runtime.engine.dispose()
@@ -72,16 +74,12 @@ def enrol(options: argparse.Namespace) -> int:
             "ask the authority, by a way the file did not come, and compare all of it",
             REFUSED,
         )
+    service.witnesses.confirm()
     earlier = enrolment.admitted(application_.statement, service.runtime)
     entry = earlier or enrolment.admit(
         service.runtime.unit_of_work(), application_.statement, origin=service.state.origin, at=now()
     )
-    try:
-        service.sequencer.run_once()
-    except NotElected:
-        pass  # a server is running and publishes it
-    finally:
-        service.sequencer.stop()
+    publish(service)
     record = ledger.wait_for_record(service.runtime.engine, entry, _PUBLISHED_WITHIN)
     say(f"{'was enrolled before' if earlier else 'enrolled'}: entry {record.index} of {service.state.origin}")
     service.runtime.engine.dispose()

@@ -12,7 +12,7 @@ from app.db.models import Authority, Exchange, Grant, GrantHeader, Item, Package
 from app.db.records import ChainFiles as Gathered
 from app.db.records import chain_files
 from app.errors import NotFound
-from app.services import headers, uploads
+from app.services import brackets, headers, uploads
 from app.services.runtime import Runtime
 from custody import leaf, statement
 from custody.bundle import BundleContents, ChainFiles, write_bundle
@@ -33,8 +33,8 @@ def spooled(write: Callable[[BinaryIO], None]) -> BinaryIO:
     return target
 
 
-def write_registry(session: Session, target: BinaryIO, authority: str, *, origin: str) -> None:
-    """One authority's registry, as a bundle of the kind `registry`.
+def write_registry(session: Session, target: BinaryIO, authority: str, *, origin: str, size: int | None = None) -> None:
+    """One authority's registry, as a bundle of the kind `registry`, in the newest checkpoint or that of a size.
 
     Raises:
         NotFound: No such authority, or the newest checkpoint does not cover it yet.
@@ -42,12 +42,12 @@ def write_registry(session: Session, target: BinaryIO, authority: str, *, origin
     row = session.get(Authority, authority)
     if row is None:
         raise NotFound(f"no authority {authority}")
-    log = LogReader(session)
-    gathered = {authority: _gather(session, row.handle)}
+    log = LogReader(session, size)
+    gathered = {authority: _gather(session, row.handle, log.size)}
     contents = BundleContents(
         kind="registry",
         chain=leaf.registry_handle(origin, authority),
-        checkpoint=log.note,
+        checkpoint=log.cosigned(),
         inclusion=log.batch(_indices(gathered.values())),
         entries=None,
         registries={name: _chain(log, files) for name, files in gathered.items()},
@@ -57,7 +57,14 @@ def write_registry(session: Session, target: BinaryIO, authority: str, *, origin
 
 
 def write_exchange(
-    session: Session, target: BinaryIO, chain: str, *, kind: str, authority: str, runtime: Runtime
+    session: Session,
+    target: BinaryIO,
+    chain: str,
+    *,
+    kind: str,
+    authority: str,
+    runtime: Runtime,
+    size: int | None = None,
 ) -> None:
     """An exchange's chain with the registries of all it names, as a bundle or an auditor's export.
 
@@ -68,32 +75,37 @@ def write_exchange(
         kind: `exchange` or `export`.
         authority: For whom; a bundle holds the headers that this authority brought or was handed, no others.
         runtime: The service.
+        size: Of the checkpoint that everything is proven in; the newest if None.
     """
-    log = LogReader(session)
-    exchange = _gather(session, chain)
-    registries = _registries(session, exchange)
+    log = LogReader(session, size)
+    exchange = _gather(session, chain, log.size)
+    registries = _registries(session, exchange, log.size)
     gathered = [exchange, *registries.values()]
     packages = list(session.scalars(select(Package.id).join(Exchange).where(Exchange.handle == chain)))
     envelopes = [envelope for files in gathered for envelope in files.statements]
+    policy = runtime.witnesses
+    checkpoints = brackets.around(session, policy.policy, _indices([exchange]), log.size)
     contents = BundleContents(
         kind=kind,
         chain=bytes.fromhex(chain),
-        checkpoint=log.note,
+        checkpoint=log.cosigned(),
         inclusion=log.batch(_indices(gathered)),
         entries=_chain(log, exchange),
         registries={name: _chain(log, files) for name, files in registries.items()},
         statements=envelopes,
         headers=_headers(session, packages, authority, runtime) if kind == "exchange" else [],
         parts=_parts(session, packages),
-        consistency=_consistency(log, envelopes),
+        policy=None if policy.policy.is_none else policy.text,
+        checkpoints=checkpoints,
+        consistency=_consistency(log, envelopes, checkpoints),
     )
     write_bundle(target, contents)
 
 
-def _gather(session: Session, handle: str) -> Gathered:
-    files = chain_files(session, handle)
+def _gather(session: Session, handle: str, size: int) -> Gathered:
+    files = chain_files(session, handle, size)
     if not files.leaves:
-        raise NotFound("the newest checkpoint does not cover this chain yet")
+        raise NotFound("the checkpoint does not cover this chain yet")
     return files
 
 
@@ -117,7 +129,7 @@ def _indices(chains: Iterable[Gathered]) -> list[int]:
     return sorted(line["index"] for files in chains for line in files.leaves)
 
 
-def _registries(session: Session, exchange: Gathered) -> dict[str, Gathered]:
+def _registries(session: Session, exchange: Gathered, size: int) -> dict[str, Gathered]:
     """The registry of every authority that the chain names: signers, parties, auditors, recipients."""
     names: set[str] = set()
     for envelope in exchange.statements:
@@ -127,7 +139,7 @@ def _registries(session: Session, exchange: Gathered) -> dict[str, Gathered]:
         names |= {recipient["authority"] for recipient in payload.get("recipients", ())}
         names |= {payload.get("subject", {}).get("authority", "")}
     rows = session.scalars(select(Authority).where(Authority.id.in_(names)).order_by(Authority.id))
-    return {row.id: _gather(session, row.handle) for row in rows}
+    return {row.id: _gather(session, row.handle, size) for row in rows}
 
 
 def _headers(session: Session, packages: list[str], authority: str, runtime: Runtime) -> list[bytes]:
@@ -154,13 +166,15 @@ def _parts(session: Session, packages: list[str]) -> dict[str, bytes]:
     return {item: uploads.part_digests(session, package, item) for package, item in session.execute(query)}
 
 
-def _consistency(log: LogReader, envelopes: Iterable[bytes]) -> dict[tuple[int, int], list[bytes]]:
-    """For the newest checkpoint that each signer says it saw, that the bundle's own follows from it."""
+def _consistency(
+    log: LogReader, envelopes: Iterable[bytes], others: Iterable[int]
+) -> dict[tuple[int, int], list[bytes]]:
+    """That the bundle's checkpoint follows from the newest that each signer says it saw, and from these others."""
     newest: dict[tuple[str, str | None], int] = {}
     for envelope in envelopes:
         said = statement.parse(envelope)
         seen = said.payload.get("seen", {}).get("size", 0)
         signer = (said.authority, said.principal)
         newest[signer] = max(newest.get(signer, 0), seen)
-    sizes = {size for size in newest.values() if 0 < size < log.size}
+    sizes = {size for size in (*newest.values(), *others) if 0 < size < log.size}
     return {(size, log.size): log.consistency(size) for size in sorted(sizes)}

@@ -12,12 +12,14 @@ from app.db import ledger
 from app.db.log_models import LedgerRow, LogLeaf, StatementRow
 from app.db.unit_of_work import retried
 from app.errors import BadRequest
-from app.services import access, bundles, statements
+from app.services import access, bundles, statements, witnessing
 from app.services.exchanges import On
 from app.services.records import Lodged, await_record
 from app.services.runtime import Runtime
 
 MAX_PAGE: Final = 1000
+COSIGNED_WITHIN: Final = 5.0
+"""Seconds that a bundle waits for enough cosignatures of a checkpoint that covers it; then it goes without."""
 _CURSOR: Final = re.compile(r"([0-9]{1,15})-([0-9]{1,15})\Z", re.ASCII)
 
 
@@ -79,7 +81,7 @@ def view(exchange: str, cursor: str | None, limit: int, caller: Caller, runtime:
 
 @retried
 def export(command: On, runtime: Runtime) -> Export:
-    """The whole record of an exchange, up to a checkpoint that covers the act that asks for it.
+    """The whole record of an exchange, up to a checkpoint that covers the act that asks for it, cosigned if it can be.
 
     Raises:
         StatementRefused: The act does not hold.
@@ -94,12 +96,13 @@ def export(command: On, runtime: Runtime) -> Export:
             entry = statements.append(session, runtime, said, at=command.at, noted=command.caller.noted())
             uow.commit()
     lodged = await_record(runtime, entry, fresh=said.earlier is None)
+    size = witnessing.await_quorum(runtime, lodged.record.index, COSIGNED_WITHIN)
     kind = "exchange" if said.detail["form"] == "bundle" else "export"
     asker = command.caller.authority if command.caller.roles & WORKING else ""  # auditors are handed no headers
     with runtime.reading() as session:
         file = bundles.spooled(
             lambda target: bundles.write_exchange(
-                session, target, found.chain, kind=kind, authority=asker, runtime=runtime
+                session, target, found.chain, kind=kind, authority=asker, runtime=runtime, size=size
             )
         )
     return Export(lodged, file)

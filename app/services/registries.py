@@ -6,24 +6,27 @@ An authority's key has no token: a statement of its own is authenticated by its 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.auth.policy import THE_SERVICE, Caller
 from app.db import registries
-from app.db.log_models import LedgerRow
+from app.db.log_models import LedgerRow, LogLeaf
 from app.db.models import Authority, RegisteredKey
 from app.db.unit_of_work import retried
 from app.errors import NotFound, StateConflict, StatementRefused
-from app.services import access, bundles, statements
+from app.services import access, bundles, statements, witnessing
 from app.services.records import Lodged, await_record
 from app.services.runtime import Runtime
 from custody import events
 from custody.errors import CustodyError
 from custody.keys import KeyRecord
 from custody.statement import Statement
+
+COSIGNED_WITHIN: Final = 3.0
+"""Seconds that a registry waits for enough cosignatures of a checkpoint that covers it; then it goes without."""
 
 _KEY_EVENTS = {"add": "key.added", "rotate": "key.rotated", "revoke": "key.revoked"}
 
@@ -152,16 +155,29 @@ def list_authorities(caller: Caller, runtime: Runtime) -> Sequence[Member]:
 
 
 def bundle(authority: str, caller: Caller, runtime: Runtime) -> BinaryIO:
-    """A registry, whole, with the proof that nothing follows, in the newest checkpoint; a file at its beginning.
+    """A registry, whole, with the proof that nothing follows, in the newest checkpoint that enough witnesses cosigned.
+
+    Where none covers all of it yet, the witnesses are asked, and waited for a moment; then it is the newest at all.
 
     Raises:
         NotFound: No such authority.
     """
     access.service(caller, "registry.see", THE_SERVICE)
+    size = witnessing.await_quorum(runtime, _last_place(authority, runtime), COSIGNED_WITHIN)
     with runtime.reading() as session:
         try:
             return bundles.spooled(
-                lambda target: bundles.write_registry(session, target, authority, origin=runtime.origin)
+                lambda target: bundles.write_registry(session, target, authority, origin=runtime.origin, size=size)
             )
         except NotFound:
             raise access.absent() from None
+
+
+def _last_place(authority: str, runtime: Runtime) -> int:
+    """Place in the log of a registry's newest entry that has one; 0 where there is none."""
+    with runtime.reading() as session:
+        query = select(func.max(LogLeaf.idx)).join(LedgerRow, LogLeaf.ledger_id == LedgerRow.id)
+        return (
+            session.scalar(query.join(Authority, Authority.handle == LedgerRow.chain).where(Authority.id == authority))
+            or 0
+        )

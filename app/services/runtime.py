@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Final
 
 from sqlalchemy import Engine
@@ -14,6 +15,7 @@ from app.db import ledger
 from app.db.unit_of_work import UnitOfWork, reading
 from app.errors import NotEntitled
 from app.services.desk import Desk
+from app.services.policies import PolicyFile
 from app.settings import Settings
 from custody.note import VerifierKey
 from storage.interface import Store
@@ -60,6 +62,17 @@ class Runtime:
     now: Callable[[], datetime] = _now
     log_failure: Callable[[], Exception | None] = _well
     desk: Desk = field(default_factory=Desk)
+    ask_witnesses: Callable[[], None] = _nobody
+
+    @cached_property
+    def witnesses(self) -> PolicyFile:
+        """Who cosigns, and how many must."""
+        return PolicyFile(self.settings.policy)
+
+    @cached_property
+    def auditors(self) -> PolicyFile:
+        """Who recomputes every leaf before it cosigns."""
+        return PolicyFile(self.settings.auditors)
 
     def unit_of_work(self) -> UnitOfWork:
         """A new writing transaction."""

@@ -16,10 +16,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
-
 from custody import witness
 from custody.checkpoint_text import Checkpoint
 from custody.errors import CustodyError
@@ -91,7 +87,7 @@ class Witness:
         for file, kind in KEYS.items():
             key = SignerKey.generate(name, kind)
             if not (directory / file).exists():
-                private_files.create(directory / file, _pem(key))
+                private_files.create(directory / file, key.pem())
         private_files.create(directory / NAME, f"{name}\n".encode())
         return cls(directory)
 
@@ -267,17 +263,8 @@ def _place(origin: str) -> str:
     return sha256(origin.encode()).hexdigest()
 
 
-def _pem(key: SignerKey) -> bytes:
-    return key.private.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
 def _load(path: Path, name: str, kind: KeyType) -> SignerKey:
     try:
-        private = serialization.load_pem_private_key(private_files.read(path), None)
-    except (ValueError, TypeError) as error:
-        raise WitnessMalformed(f"{path} holds no private key: {error}") from error
-    if not isinstance(private, Ed25519PrivateKey | MLDSA44PrivateKey):
-        raise WitnessMalformed(f"{path} holds a key of another kind")
-    return SignerKey.from_private(name, kind, private)
+        return SignerKey.from_pem(name, kind, private_files.read(path))
+    except CustodyError as error:
+        raise WitnessMalformed(f"{path} holds no key of its kind: {error}") from error

@@ -38,8 +38,6 @@ class WitnessServer(ThreadingHTTPServer):
         tell: Called with each refusal and each cosigned size, in words.
     """
 
-    daemon_threads = True
-    block_on_close = False
     request_queue_size = 64
 
     def __init__(
@@ -54,6 +52,7 @@ class WitnessServer(ThreadingHTTPServer):
     ) -> None:
         self.witness, self.prefix, self.time, self.tell = witness, prefix.rstrip("/"), time, tell
         self._room = BoundedSemaphore(MOST_CONNECTIONS)
+        self._live: set[socket.socket] = set()
         self._tls: ssl.SSLContext | None = None
         if tls:
             self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -77,19 +76,29 @@ class WitnessServer(ThreadingHTTPServer):
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Answer what comes over one connection, for a minute at most."""
-        end = Timer(_LIFETIME, self._cut, (request,))
+        spoken = request
+        end = Timer(_LIFETIME, lambda: self._cut(spoken))
         end.daemon = True
         end.start()
+        self._live.add(spoken)
         try:
             request.settimeout(_SILENCE)
             if self._tls is not None:
-                request = self._tls.wrap_socket(request, server_side=True)
-            super().process_request_thread(request, client_address)
+                spoken = self._tls.wrap_socket(request, server_side=True)
+                self._live.add(spoken)
+            super().process_request_thread(spoken, client_address)
         except OSError:
-            self.shutdown_request(request)
+            self.shutdown_request(spoken)
         finally:
             end.cancel()
+            self._live -= {request, spoken}
             self._room.release()
+
+    def server_close(self) -> None:
+        """Take no more connections, and end those that are open."""
+        for each in list(self._live):
+            self._cut(each)
+        super().server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A line that broke is nothing to tell; whatever else it was, the connection has ended without an answer."""

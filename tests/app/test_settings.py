@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from app import main
 from app import settings as module
-from app.settings import LogLevel, Settings, SettingsError, Tls, page, unknown_variables, variable
+from app.settings import LogLevel, Settings, SettingsError, Tls, unknown_variables, variable
 from custody.errors import FormatError
+from docs.pages.settings import page
 from storage.local import LocalStore
 from storage.s3 import S3Store
 from storage.s3_address import S3Address
@@ -55,6 +56,9 @@ def test_what_is_set_is_read():
         token_lifetime="90",
         idempotency_expiry="2d",
         upload_expiry="36h",
+        policy="/etc/rogatory/policy",
+        auditors="/etc/rogatory/auditors",
+        witness_interval="2s",
         authority_requests="600",
         authority_bytes="6GiB",
         authority_at_once="7",
@@ -80,6 +84,9 @@ def test_what_is_set_is_read():
         token_lifetime=timedelta(seconds=90),
         idempotency_expiry=timedelta(days=2),
         upload_expiry=timedelta(hours=36),
+        policy=Path("/etc/rogatory/policy"),
+        auditors=Path("/etc/rogatory/auditors"),
+        witness_interval=timedelta(seconds=2),
         authority_requests=600,
         authority_bytes=6 * 2**30,
         authority_at_once=7,
@@ -130,6 +137,8 @@ def test_an_empty_variable_counts_as_absent(name):
 
 WRONG = {
     "state": ["a\0b"],
+    "policy": ["a\0b"],
+    "auditors": ["a\0b"],
     "database": ["mysql://u:hunter2@db/x", "hunter2", "sqlite://"],
     "store": ["a\0b", "file:///data", "s3:", "s3://", "s3://A", "s3://bucket?endpoint=http://store.example", "s3://bucket?x=y",
               "s3://AKIA:hunter2@bucket", "s3://bucket/a//b", "s3://bucket?endpoint=https://u:hunter2@h", "s3://bucket#x"],
@@ -146,6 +155,7 @@ WRONG = {
     "token_lifetime": ["0", "601", "11min", "1500ms", "1h", "forever", "nan", "9" * 30 + "d"],
     "idempotency_expiry": ["59min", "31d"],
     "upload_expiry": ["59s", "91d"],
+    "witness_interval": ["999ms", "11s"],
     "authority_requests": ["-1", "1.5", "many"],
     "authority_bytes": ["1GB", "fast"],
     "authority_at_once": ["0", "1001"],
