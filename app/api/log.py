@@ -4,7 +4,7 @@ Outsiders see random bytes; whoever mirrors them can check every leaf, label and
 """
 
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from sqlalchemy import Engine
@@ -74,7 +74,7 @@ def cosigning(runtime: Runtime) -> APIRouter:
     """What witnesses and those who rely on them use, beside the log's own files."""
     router = _below(runtime.origin)
 
-    @router.get("/cosigned", response_class=Response, responses=documented("not-found"))
+    @router.get("/cosigned", response_class=Response, responses=_READ)
     def cosigned(if_none_match: IfNoneMatch = None) -> Response:
         """The newest checkpoint whose cosignatures satisfy the service's policy."""
         size = witnessing.newest_cosigned(runtime)
@@ -84,12 +84,12 @@ def cosigning(runtime: Runtime) -> APIRouter:
             note = cosignatures.cosigned_note(session, size)
         return _answer(note, _TEXT, _ASK, if_none_match)
 
-    @router.get("/policy", response_class=Response)
+    @router.get("/policy", response_class=Response, responses=_READ)
     def policy(if_none_match: IfNoneMatch = None) -> Response:
         """The policy under which the service collects cosignatures; binds nobody."""
         return _answer(runtime.witnesses.text.encode(), _TEXT, _ASK, if_none_match)
 
-    @router.get("/auditors", response_class=Response)
+    @router.get("/auditors", response_class=Response, responses=_READ)
     def auditors(if_none_match: IfNoneMatch = None) -> Response:
         """The same for auditors."""
         return _answer(runtime.auditors.text.encode(), _TEXT, _ASK, if_none_match)
