@@ -388,20 +388,5 @@ class Client:
     def _sends(self) -> Path:
         return self.profile.directory / "sends"
 
-    def _sender(
-        self,
-        *,
-        limit_rate: float | None = None,
-        parallel: int = PARALLEL,
-        progress: Callable[[Progress], None] = lambda _: None,
-    ) -> Sender:
-        return Sender(
-            self.connection,
-            self.lodge,
-            self.speaker,
-            self.directory,
-            sends=self._sends,
-            progress=progress,
-            limit_rate=limit_rate,
-            parallel=parallel,
-        )
+    def _sender(self, **how: Any) -> Sender:
+        return Sender(self.connection, self.lodge, self.speaker, self.directory, sends=self._sends, **how)
