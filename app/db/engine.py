@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 
+from app.db.turns import Queue
 from app.errors import BadInput
 
 _BUSY_MS = 10_000
@@ -73,7 +74,8 @@ def connect(url: str) -> Engine:
         connect_args={"check_same_thread": False, "timeout": _BUSY_MS / 1000},
     )
     event.listen(engine, "connect", _set_up)
-    event.listen(engine, "begin", _begin)
+    queue = Queue(engine, _BUSY_MS / 1000)
+    event.listen(engine, "begin", lambda connection: _begin(connection, queue))
     return engine
 
 
@@ -142,6 +144,9 @@ def _set_up(connection: Any, _record: Any) -> None:
         connection.execute(setting).close()
 
 
-def _begin(connection: Connection) -> None:
-    mode = "IMMEDIATE" if connection.get_execution_options().get(_WRITING) else "DEFERRED"
-    connection.exec_driver_sql(f"BEGIN {mode}")
+def _begin(connection: Connection, queue: Queue) -> None:
+    if not connection.get_execution_options().get(_WRITING):
+        connection.exec_driver_sql("BEGIN DEFERRED")
+        return
+    queue.enter(connection)
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
