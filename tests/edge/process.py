@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +20,11 @@ from tests.app.running import ROOT
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("ROGATORY_")}
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return found.getsockname()[1]
+
+
 class ServerProcess:
     """`rogatory-server serve`, as an operator starts it behind a proxy."""
 
@@ -26,7 +32,8 @@ class ServerProcess:
         self.state, self.ready = directory / "state", directory / "ready"
         self.log = directory / "log"
         environment = CLEAN | {f"ROGATORY_{name.upper()}": str(value) for name, value in settings.items()}
-        command = [sys.executable, "-m", "app.main", "serve", "--behind-proxy", "--port", "0"]
+        self.port = settings.get("port") or free_port()
+        command = [sys.executable, "-m", "app.main", "serve", "--behind-proxy", "--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--state", self.state, "--ready-file", self.ready],
@@ -39,7 +46,6 @@ class ServerProcess:
             time.sleep(0.02)
         facts = json.loads(self.ready.read_text())
         self.url, self.origin = facts["url"], facts["origin"]
-        self.port = int(self.url.rpartition(":")[2])
         self.http = party.client(f"http://127.0.0.1:{self.port}")
         given = Settings.from_environment({}, state=self.state, tls=Tls.BEHIND_PROXY, port=self.port)
         self.runtime = inspect(given)
