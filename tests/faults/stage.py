@@ -24,7 +24,7 @@ from sqlalchemy import func, select
 
 from app import main
 from app.api import application
-from app.db.models import Base, LedgerRow, Package
+from app.db.models import Base, LedgerRow, Package, Pending
 from app.services import enrolment
 from app.services.fsck import check
 from app.settings import Settings, Tls
@@ -194,7 +194,11 @@ class Stage:
         return found
 
     def picture(self):
-        """All that must be the same however it came about: nothing random, no time, no count of attempts."""
+        """All that must be the same however it came about: nothing random, no time, no count of attempts.
+
+        Entries have found their places in the log by then.
+        """
+        self._settle()
         with self.runtime.reading() as session:
             rows = {
                 name: session.scalar(select(func.count()).select_from(table))
@@ -206,6 +210,15 @@ class Stage:
         store = self.runtime.store
         bodies = {key: b"".join(store.read(key)) for key in store.keys("")}
         return {"rows": rows, "events": sorted(map(str, events)), "packages": packages, "bodies": bodies}
+
+    def _settle(self):
+        end = time.monotonic() + PATIENCE
+        while True:
+            with self.runtime.reading() as session:
+                if not session.scalar(select(func.count()).select_from(Pending)):
+                    return
+            assert time.monotonic() < end, "the log does not go on"
+            time.sleep(0.02)
 
 
 def _read(descriptor):
