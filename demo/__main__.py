@@ -54,21 +54,29 @@ def _play(stage: Stage, evidence: Path | None) -> None:
     stage.tell = _tell
     _tell("\n    (Lyon and the oversight board do the same.) Each pins the keys of the others, read out by them:")
     stage.introduce(zeeland, lyon, audit)
+    _chapter("3. One authority of each country cosigns the log from now on; an auditor checks every leaf of it")
+    stage.witness(zeeland)
+    stage.witness(lyon)
+    stage.auditor(audit)
+    stage.take_policies(zeeland, lyon, audit)
     exchange, package = _hand_over(stage, zeeland, lyon, evidence)
-    _chapter("5. Each side takes the proof away; the auditor exports the log and sees no package")
+    _chapter("6. Each side takes the proof away; the auditor exports the log and sees no package")
     lyon.run("bundle", exchange, "-o", stage.root / "bundle.zip")
     lyon.run("log", "mirror", stage.root / "mirror")
     audit.run("export", exchange, "-o", stage.root / "audit-export.zip")
+    audit.run("log", "mirror", stage.root / "audit-mirror", "--cosign")
+    stage.operator("witness", "list", "--state", stage.state)
     audit.run("receive", package, "--to", stage.root / "nothing", expect=6)
 
-    _chapter("6. The service is switched off. Nothing below asks it anything")
+    _chapter("7. The service is switched off. Nothing below asks it anything")
     stage.stop_service()
-    _tell("\n    service stopped")
+    stage.stop_witnesses()
+    _tell("\n    service stopped, co-signing authorities too")
     _prove(stage, lyon, audit)
 
 
 def _hand_over(stage: Stage, zeeland: Party, lyon: Party, evidence: Path | None) -> tuple[str, str]:
-    _chapter("3. Zeeland opens an exchange and sends what was seized: encrypted here, before a byte leaves")
+    _chapter("4. Zeeland opens an exchange and sends what was seized: encrypted here, before a byte leaves")
     zeeland.run("exchange", "open", "--with", lyon.authority, "--auditor", "eu.oversight",
                 "--title", "Operation Estuary", "--file-number", "2026/0417")  # fmt: skip
     exchange = str(zeeland.ask("exchange", "list")["exchanges"][0]["exchange"])
@@ -76,7 +84,7 @@ def _hand_over(stage: Stage, zeeland: Party, lyon: Party, evidence: Path | None)
     zeeland.run("send", source, "--exchange", exchange[:8], "--to", lyon.authority,
                 "--examiner", "J. de Vries", "--exhibit", "07=USB stick")  # fmt: skip
 
-    _chapter("4. Lyon receives: every part, both digests, every file of the inventory; then signs")
+    _chapter("5. Lyon receives: every part, both digests, every file of the inventory; then signs")
     lyon.run("inbox")
     package = str(lyon.ask("inbox")["packages"][0]["id"])
     lyon.run("receive", package[:8], "--to", stage.root / "received", "--unpack", "--keep-sealed")
@@ -89,10 +97,10 @@ def _prove(stage: Stage, lyon: Party, audit: Party) -> None:
     root = stage.root
     material = ("--trust", lyon.trust, "--mirror", root / "mirror")
     lyon.run("verify", root / "bundle.zip", *material, "--items", root / "received" / "sealed")
-    audit.run("verify", root / "audit-export.zip", "--trust", audit.trust, "--quiet")
+    audit.run("verify", root / "audit-export.zip", "--trust", audit.trust, "--mirror", root / "audit-mirror", "--quiet")
     lyon.run("sheet", root / "bundle.zip", *material, "-o", root / "custody-sheet.html")
 
-    _chapter("7. Somebody flips one bit of one entry")
+    _chapter("8. Somebody flips one bit of one entry")
     place = flip_one_bit(root / "bundle.zip", root / "tampered")
     _tell(f"\n    {place}")
     said = lyon.run("verify", root / "tampered", *material, expect=20, show=False)

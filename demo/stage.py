@@ -22,6 +22,7 @@ from typing import Any, Self
 _READY_WITHIN = 60
 _ENDS_WITHIN = 20
 _SPELT = re.compile(r"^ +((?:[0-9a-f]{4} ){15}[0-9a-f]{4})$", re.MULTILINE)
+_POLICY = re.compile(r"(?:policy  |auditors) +[0-9a-f]{4} ")
 ROLES = ("approver", "auditor", "receiver", "requester", "sender")
 
 
@@ -86,6 +87,7 @@ class Stage:
     url: str = ""
     _service: subprocess.Popen[bytes] | None = None
     _log_keys: list[str] = field(default_factory=list)
+    _beside: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -95,6 +97,7 @@ class Stage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop_service()
+        self.stop_witnesses()
 
     @property
     def state(self) -> Path:
@@ -137,12 +140,7 @@ class Stage:
             self._service = subprocess.Popen(  # noqa: S603 - our own program
                 command, stdout=journal, stderr=journal, env=self._environment(self.settings), cwd=self.root
             )
-        deadline = time.monotonic() + _READY_WITHIN
-        while not ready.exists():
-            if self._service.poll() is not None or time.monotonic() > deadline:
-                self.stop_service()
-                raise CommandFailed(f"the service did not start:\n{self.journal.read_text()[-2000:]}")
-            time.sleep(0.05)
+        self._await(ready, self._service)
         self.url = json.loads(ready.read_text())["url"]
 
     def stop_service(self, how: signal.Signals = signal.SIGTERM) -> int | None:
@@ -157,6 +155,47 @@ class Stage:
         except subprocess.TimeoutExpired:
             service.kill()
             return service.wait()
+
+    def witness(self, party: Party) -> None:
+        """Let an authority cosign: it makes its keys and answers; the operator, told the keys, asks it from now on."""
+        ready = self.root / f"{party.authority}.witness"
+        party.run("witness", "init", show=False)
+        keys = party.ask("witness", "show")["keys"]
+        words = ["witness", "serve", "--listen", "127.0.0.1:0", "--ready-file", str(ready)]
+        self._show(f"{party.country} $", ["rogatory", *words])
+        environment = self._environment({"ROGATORY_HOME": str(party.home)})
+        with self.journal.open("ab") as journal:
+            command = [str(_program("rogatory")), *words]
+            self._beside.append(
+                subprocess.Popen(command, stdout=journal, stderr=journal, env=environment, cwd=self.root)  # noqa: S603
+            )
+        self._await(ready, self._beside[-1])
+        url = ready.read_text().strip()
+        self.operator("witness", "add", "--state", self.state, "--url", url, party.authority, *keys, show=False)
+
+    def auditor(self, party: Party) -> None:
+        """Let an authority audit the log, with keys of their own."""
+        party.run("witness", "init", "--auditor", show=False)
+        keys = party.ask("witness", "show", "--auditor")["keys"]
+        self.operator("witness", "add", "--state", self.state, "--auditor", party.authority, *keys, show=False)
+
+    def take_policies(self, *parties: Party) -> None:
+        """Let each demand the cosignatures from now on, the policies compared by telephone."""
+        said = self.operator("witness", "list", "--state", self.state)
+        digests = ["".join(line.split()[1:]) for line in said.out.splitlines() if _POLICY.match(line)]
+        for party in parties:
+            party.run("trust", "policy", *(word for digest in digests for word in ("--accept", digest)))
+
+    def stop_witnesses(self) -> None:
+        """End those that answer."""
+        while self._beside:
+            each = self._beside.pop()
+            each.send_signal(signal.SIGINT)
+            try:
+                each.wait(_ENDS_WITHIN)
+            except subprocess.TimeoutExpired:
+                each.kill()
+                each.wait()
 
     def party(
         self, authority: str, country: str, name: str, *, roles: tuple[str, ...] = ROLES, kind: str = ""
@@ -190,9 +229,9 @@ class Stage:
             self._log_keys = [line.replace(" ", "") for line in _SPELT.findall(said.out)]
         return self._log_keys
 
-    def operator(self, *words: str | Path, expect: int | None = 0) -> Said:
+    def operator(self, *words: str | Path, expect: int | None = 0, show: bool = True) -> Said:
         """Run `rogatory-server …`."""
-        return self.run("rogatory-server", *words, label="operator $", expect=expect, more=self.settings)
+        return self.run("rogatory-server", *words, label="operator $", expect=expect, show=show, more=self.settings)
 
     def run(
         self,
@@ -225,6 +264,14 @@ class Stage:
                 f"{done.stdout[-3000:]}{done.stderr[-3000:]}"
             )
         return Said(done.returncode, done.stdout, done.stderr)
+
+    def _await(self, ready: Path, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + _READY_WITHIN
+        while not ready.exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                self.stop_service()
+                raise CommandFailed(f"it did not start:\n{self.journal.read_text()[-2000:]}")
+            time.sleep(0.05)
 
     def _show(self, label: str, words: list[str]) -> None:
         if self.tell:

@@ -17,6 +17,7 @@ from app.main.options import OK, say, settings_of
 from app.services.policies import NO_POLICY, Member, PolicyFile
 from app.services.witnessing import all_members
 from custody import leaf
+from custody.keys import fingerprint
 from custody.note import VerifierKey
 from custody.policy import Policy
 
@@ -37,8 +38,11 @@ def show(options: argparse.Namespace) -> int:
             kind = "auditor" if member in auditors else "witness"
             how = f"asked at {member.url}" if member.url else "fetches"
             say(f"{kind:<8} {member.name}  {_state(found, size, runtime.now())}  {how}")
-    cosigned = "no policy" if runtime.witnesses.policy.is_none else f"policy {runtime.settings.policy}"
-    say(cosigned if all_members(runtime) else "nobody cosigns this log: rogatory-server witness add")
+    if not all_members(runtime):
+        say("nobody cosigns this log: rogatory-server witness add")
+    for name, file in (("policy", runtime.witnesses), ("auditors", runtime.auditors)):
+        if not file.policy.is_none:
+            say(f"{name:<8} {_spelt(file.text)}")
     runtime.engine.dispose()
     return OK
 
@@ -145,7 +149,7 @@ def _adopt(service: Service, file: PolicyFile, text: str) -> int:
     private_files.write(file.path, text.encode())
     publish(service)
     say(text.rstrip())
-    say(f"written to {file.path}; members take it over with `rogatory trust policy`")
+    say(f"written to {file.path}; members take it over with `rogatory trust policy`, and compare:\n  {_spelt(text)}")
     runtime.engine.dispose()
     return OK
 
@@ -168,6 +172,10 @@ def _flat(file: PolicyFile, service: Service) -> list[Member]:
             f"{file.path} was written by hand", hint="edit a copy of it, then: rogatory-server witness policy FILE"
         )
     return found
+
+
+def _spelt(text: str) -> str:
+    return fingerprint(sha256(text.encode()).hexdigest())
 
 
 def _state(found: tuple[int, int] | None, size: int, now: datetime) -> str:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.auth.policy import THE_SERVICE, Caller
 from app.db import registries
-from app.db.log_models import LedgerRow, LogLeaf
+from app.db.log_models import LedgerRow
 from app.db.models import Authority, RegisteredKey
 from app.db.unit_of_work import retried
 from app.errors import NotFound, StateConflict, StatementRefused
@@ -157,13 +157,14 @@ def list_authorities(caller: Caller, runtime: Runtime) -> Sequence[Member]:
 def bundle(authority: str, caller: Caller, runtime: Runtime) -> BinaryIO:
     """A registry, whole, with the proof that nothing follows, in the newest checkpoint that enough witnesses cosigned.
 
-    Where none covers all of it yet, the witnesses are asked, and waited for a moment; then it is the newest at all.
+    What was published before it was asked for is in it, or readers would refuse it as stale: the witnesses are
+    asked, and waited for a moment; then it is the newest checkpoint, cosigned or not.
 
     Raises:
         NotFound: No such authority.
     """
     access.service(caller, "registry.see", THE_SERVICE)
-    size = witnessing.await_quorum(runtime, _last_place(authority, runtime), COSIGNED_WITHIN)
+    size = witnessing.await_quorum(runtime, witnessing.published_size(runtime) - 1, COSIGNED_WITHIN)
     with runtime.reading() as session:
         try:
             return bundles.spooled(
@@ -171,13 +172,3 @@ def bundle(authority: str, caller: Caller, runtime: Runtime) -> BinaryIO:
             )
         except NotFound:
             raise access.absent() from None
-
-
-def _last_place(authority: str, runtime: Runtime) -> int:
-    """Place in the log of a registry's newest entry that has one; 0 where there is none."""
-    with runtime.reading() as session:
-        query = select(func.max(LogLeaf.idx)).join(LedgerRow, LogLeaf.ledger_id == LedgerRow.id)
-        return (
-            session.scalar(query.join(Authority, Authority.handle == LedgerRow.chain).where(Authority.id == authority))
-            or 0
-        )

@@ -96,6 +96,12 @@ def confirm(runtime: Runtime, by: str) -> None:
         _log.warning("entries are taken", extra={"facts": {"code": "log-confirmed", "what": by}})
 
 
+def published_size(runtime: Runtime) -> int:
+    """Size of the newest published checkpoint; 0 if there is none."""
+    with runtime.reading() as session:
+        return cosignatures.newest_size(session)
+
+
 def newest_cosigned(runtime: Runtime, above: int = 0) -> int | None:
     """The newest size above another whose cosignatures satisfy the policy."""
     with runtime.reading() as session:

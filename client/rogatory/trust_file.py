@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from custody.note import VerifierKey
+from custody.policy import Policy
 from custody.trust import USUAL, Trust
 from rogatory import private_files
 from rogatory.connection import AnswerMalformed
@@ -38,6 +39,21 @@ def begin(service: Mapping[str, Any]) -> Trust:
     trust = Trust(origin=origin, log=log, policy=_NO_WITNESSES, authorities={}, require=USUAL)
     trust.check()
     return trust
+
+
+def take_policies(trust: Trust, *, policy: str, auditors: str) -> Trust:
+    """The same, with these witnesses and auditors, whose keys somebody has compared by another way.
+
+    Where the policy names a quorum, it is demanded from now on; auditors vouch for completeness where they cosigned.
+
+    Raises:
+        PolicyMalformed: One is no policy.
+        TrustMalformed: One names another log key than the trust file's.
+    """
+    found = replace(trust, policy=policy, auditors=None if Policy.parse(auditors).is_none else auditors)
+    found.check()
+    demanded = set(trust.require) - {"quorum"} | (set() if found.witnesses.is_none else {"quorum"})
+    return replace(found, require=tuple(sorted(demanded)))
 
 
 def pin(trust: Trust, authority: str, key: str) -> Trust:

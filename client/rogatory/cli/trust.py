@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from rogatory.profile import Profile
 
 _HEX_ID = 64
+_NO_POLICY = "quorum none\n"
+_ACCEPT = option(
+    "--accept",
+    about="SHA-256 of a policy whose keys you have compared (64 hex digits), as the operator read it out; once for "
+    "witnesses, once for auditors. Without it you are shown the policies and asked",
+    action="append",
+    metavar="SHA256",
+)
 
 
 def init(args: Namespace, terminal: Terminal) -> Outcome:
@@ -35,12 +43,65 @@ def init(args: Namespace, terminal: Terminal) -> Outcome:
         )
     _compare(trust.log, args.fingerprint or [], terminal)
     trust = replace(trust, authorities=_own_pin(args, terminal))
+    trust = _with_policies(trust, profile, args.accept or [], terminal)
     trust_file.save(trust, profile.trust)
     text = [
         f"wrote {escape(str(profile.trust))}: log {escape(trust.origin)}, {len(trust.log)} keys",
         "next: rogatory trust pin AUTHORITY KEYID for each authority you deal with",
     ]
     return Outcome({"file": str(profile.trust)} | _fields(trust), "\n".join(text))
+
+
+def policy(args: Namespace, terminal: Terminal) -> Outcome:
+    """Take over the service's policies, after they were compared."""
+    from rogatory import trust_file
+
+    profile = session.load_profile(args)
+    trust = _with_policies(trust_file.load(profile.trust), profile, args.accept or [], terminal, needed=True)
+    trust_file.save(trust, profile.trust)
+    names = ", ".join(trust.witnesses.who()) or "nobody"
+    return Outcome({"file": str(profile.trust)} | _fields(trust), f"co-signing authorities: {escape(names)}")
+
+
+def _with_policies(
+    trust: "Trust", profile: "Profile", accepted: list[str], terminal: Terminal, *, needed: bool = False
+) -> "Trust":
+    """The trust file with the policies the service shows, if somebody has compared them; the same if nobody has."""
+    from hashlib import sha256
+
+    from rogatory import trust_file
+    from rogatory.connection import Connection
+    from rogatory.log import PublicLog
+
+    connection = Connection(profile.server, ca_file=profile.ca_file)
+    try:
+        log = PublicLog(connection, profile.origin)
+        texts = {name: log.text(name) or _NO_POLICY for name in ("policy", "auditors")}
+    finally:
+        connection.close()
+    shown = {name: text for name, text in texts.items() if text != _NO_POLICY}
+    if not shown and not needed:
+        return trust
+    told = {_key_id(text) for text in accepted}
+    lacking = [name for name, text in shown.items() if sha256(text.encode()).hexdigest() not in told]
+    if lacking:
+        for name, text in shown.items():
+            digest = _groups(sha256(text.encode()).hexdigest())
+            terminal.note(
+                f"The service collects cosignatures under this {name}:\n\n{escape(text, lines=True)}\n{digest}\n"
+            )
+        if not terminal.confirm("Have you compared the keys in it with those of the authorities it names?"):
+            if not needed:
+                terminal.note("nobody has compared it, so no quorum is demanded yet: rogatory trust policy")
+                return trust
+            ids = " ".join(f"--accept {sha256(shown[name].encode()).hexdigest()}" for name in lacking)
+            raise CommandProblem(
+                "the policies were not compared, so they are not trusted",
+                code="fingerprint-needed",
+                hint=f"compare the keys by another way, then give {ids}",
+                exit_code=22,
+            )
+    return trust_file.take_policies(trust, **texts)
 
 
 def pin(args: Namespace, terminal: Terminal) -> Outcome:
@@ -173,6 +234,7 @@ COMMANDS = (
                 action="append",
                 metavar="ID",
             ),
+            _ACCEPT,
             flag("--replace", about="make the trust file anew"),
         ),
         about="The trust file is what a verifier believes; everything else is checked. Your own authority is "
@@ -194,6 +256,17 @@ COMMANDS = (
         "tells you. Nothing is ever sealed to an authority that is not pinned.",
         examples=("rogatory trust pin es.fge 5d1f…",),
         then="rogatory exchange open --with AUTHORITY.",
+    ),
+    Command(
+        "trust policy",
+        "demand the cosignatures of witnesses, after comparing the policy",
+        policy,
+        (_ACCEPT,),
+        about="Shows the policies under which the service collects cosignatures, and takes them into the trust file "
+        "once you have compared the keys with the authorities they name. From then on `verify` demands the quorum, "
+        "and nothing is sealed to a key that is not in a checkpoint enough of them cosigned.",
+        examples=("rogatory trust policy", "rogatory trust policy --accept 9b1c…"),
+        then="rogatory trust show.",
     ),
     Command("trust show", "show what is trusted", show, examples=("rogatory trust show",)),
 )
