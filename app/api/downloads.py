@@ -85,7 +85,8 @@ async def read(
     status = 206 if span.partial else 200
     if request.method == "HEAD":
         return Response(None, status, headers, _OCTETS)
-    return _Counted(found, span, runtime, status=status, headers=headers)
+    pieces = await run_in_threadpool(downloads.chunks, found, span.start, span.length, runtime)
+    return _Counted(found, pieces, runtime, status=status, headers=headers)
 
 
 @router.post(
@@ -119,8 +120,10 @@ def _span(wanted: str | None, size: int) -> Span:
 class _Counted(StreamingResponse):
     """Bytes of a body, counted as they go out, whether or not the other side stays to the end."""
 
-    def __init__(self, found: Content, span: Span, runtime: Runtime, *, status: int, headers: dict[str, str]) -> None:
-        super().__init__(_pieces(found, span, runtime), status, headers, _OCTETS)
+    def __init__(
+        self, found: Content, pieces: Iterator[bytes], runtime: Runtime, *, status: int, headers: dict[str, str]
+    ) -> None:
+        super().__init__(_pieces(pieces), status, headers, _OCTETS)
         self._found, self._runtime = found, runtime
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,8 +151,7 @@ class _Counted(StreamingResponse):
                     await run_in_threadpool(downloads.count, self._found.download, uncounted, self._runtime)
 
 
-async def _pieces(found: Content, span: Span, runtime: Runtime) -> AsyncIterator[bytes]:
-    pieces = downloads.chunks(found, span.start, span.length, runtime)
+async def _pieces(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     while piece := await run_in_threadpool(_next, pieces):
         yield piece
 

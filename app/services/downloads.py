@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Final
 
 from sqlalchemy import select, update
@@ -145,14 +146,17 @@ def content(command: Read, runtime: Runtime) -> Content:
 
 
 def chunks(found: Content, start: int, length: int, runtime: Runtime) -> Iterator[bytes]:
-    """The bytes of a range of header and body, in pieces of at most 1 MiB."""
+    """The bytes of a range of header and body, in pieces of at most 1 MiB.
+
+    Raises:
+        StoreError: The store does not begin to give them; said here, before any byte.
+    """
     ahead = found.header[start : start + length]
-    if ahead:
-        yield ahead
-    begin = max(0, start - len(found.header))
-    left = length - len(ahead)
+    begin, left = max(0, start - len(found.header)), length - len(ahead)
+    body: Iterator[bytes] = iter(())
     if left:
-        yield from runtime.store.read(found.key, version=found.version, start=begin, length=left)
+        body = runtime.store.read(found.key, version=found.version, start=begin, length=left)
+    return chain([ahead], body) if ahead else body
 
 
 @retried
