@@ -34,7 +34,7 @@ demo: $(VENV)/.run ## two authorities hand over evidence and prove it offline; E
 serve: $(VENV)/.run ## run the service on embedded defaults; state in ./var
 	@$(BIN)/rogatory-server serve
 
-system: ## install what the tests need of the system (age, ewf-tools, e2fsprogs, node); root and apt
+system: ## install what the tests need of the system (age, ewf-tools, e2fsprogs, node, browsers); root and apt
 	@./tests/system.sh install
 
 node: tests/node/node_modules/.done
@@ -66,8 +66,9 @@ bench: $(VENV)/.dev ## measure against others, write docs/bench.md; QUICK=1 for 
 vectors: $(VENV)/.dev ## write the vectors again from the independent reference
 	@for f in tests/vectors/generate_*.py; do $(BIN)/python $$f; done
 
-docs: $(VENV)/.dev ## write the generated parts of the documentation again
+docs: $(VENV)/.dev ## write the generated parts of the documentation, and verifier.html, again
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python verifier/build.py
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) tests/node/node_modules bench/node/node_modules build demo-run .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info */*.egg-info

@@ -13,6 +13,8 @@ missing() {
   command -v openssl >/dev/null 2>&1 || printf 'openssl '
   command -v node >/dev/null 2>&1 || printf 'nodejs '
   command -v npm >/dev/null 2>&1 || printf 'npm '
+  { command -v chromium || command -v google-chrome; } >/dev/null 2>&1 || printf 'chromium '
+  { command -v firefox-esr || command -v firefox; } >/dev/null 2>&1 || printf 'firefox-esr '
 }
 
 want=$(missing)

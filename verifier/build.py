@@ -4,9 +4,9 @@
     python verifier/build.py --check    fail if either is not what the sources give
 
 The schemas of `docs/spec/schemas` and the table of `docs/spec/events.md` are the specification's own machine-readable
-parts: they become `src/vocabulary.js`. Modules are put one after the other, imports first, each a function that is called at
-once: imports become constants, exports what it returns. The page's policy names script and style by
-their digests and forbids everything else.
+parts: they become `src/vocabulary.js`. Modules are put one after the other, imports first, each a function that is
+called at once: imports become constants, exports what it returns. The page's policy names script and style by their
+digests and forbids everything else.
 """
 
 import base64
@@ -89,6 +89,7 @@ def joined(name: str, done: list[str], modules: dict[str, str]) -> str:
 
 
 def digest(text: str) -> str:
+    """How a policy names a script or style that stands in the page."""
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
 

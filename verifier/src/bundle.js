@@ -55,6 +55,7 @@ export class Bundle {
     this.container = container;
     this.problems = [];
     this.files = new Set();
+    this.unreadable = new Set();
     this.chains = new Map();
     this.statements = new Map();
     this.checkpoints = new Map();
@@ -107,6 +108,7 @@ export class Bundle {
     for (const name of this.files) {
       const bytes = await this.attempt(name, () => this.container.read(name));
       if (bytes !== undefined) await this.readFile(name, bytes);
+      else this.unreadable.add(name);
       progress(++done / this.files.size);
     }
     const chains = [...this.chains.values()].flatMap(({ folder }) => [`${folder}entries.jsonl`, `${folder}leaves.jsonl`]);

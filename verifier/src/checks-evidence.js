@@ -11,6 +11,7 @@ export async function packing({ bundle, digest }) {
   const { container, list } = bundle;
   for (const { path, size, sha256: first, sha512: second } of list.files) {
     const damage = (what) => placed(untrue("file-damaged", `${path} ${what}`), { file: path });
+    if (bundle.unreadable.has(path)) continue;
     const bytes = await container.read(path);
     if (bytes.length !== size) throw damage("has another size than in the packing list");
     if (container.damaged.has(path)) throw damage("has another checksum than the archive says");

@@ -35,6 +35,7 @@ export async function run({ bundle, trust, since, items, mirror, allowWithheld }
     return { report, sha256: Array.isArray(bundle) ? undefined : await digestOf(bundle) };
   } catch (error) {
     if (error instanceof Refusal) return { refused: { code: error.code, message: error.message } };
+    if (error.name === "NotReadableError" || error.name === "NotFoundError") return { refused: { code: "file-changed", message: error.message } };
     throw error;
   }
 }

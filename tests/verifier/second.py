@@ -1,0 +1,50 @@
+"""Run the second verifier by its commands (docs/spec/vectors.md), and hold its reports to ours."""
+
+import json
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = ["node", str(ROOT / "verifier" / "cli.mjs")]
+LOOSE = {"not-canonical", "schema", "envelope-malformed"}
+"""Codes of bytes that break several rules of form at once: either verifier may name either (docs/spec/vectors.md)."""
+
+
+def run(words, command=COMMAND):
+    """The JSON lines that a command writes."""
+    done = subprocess.run([*command, *map(str, words)], capture_output=True, text=True, timeout=300, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def reports(cases, directory, command=COMMAND):
+    """The second verifier's report on each case."""
+    paths = []
+    for number, case in enumerate(cases):
+        paths.append(directory / f"{number:05d}.json")
+        paths[-1].write_text(json.dumps(case), encoding="utf-8")
+    return [row["report"] for row in run(["cases", *paths], command)] if paths else []
+
+
+def alike(ours, theirs):
+    """Whether two findings of one check are the same: status, code, and the place as far as both know it."""
+    if ours["status"] != theirs["status"]:
+        return False
+    codes = {ours.get("code"), theirs.get("code")}
+    if ours["status"] == "fail" and len(codes) > 1 and not codes <= LOOSE:
+        return False
+    one, other = ours.get("place", {}), theirs.get("place", {})
+    return all(one[name] == other[name] for name in one.keys() & other.keys())
+
+
+def differences(case, theirs):
+    """What two reports on one bundle do not agree on; stamps are read by one of them only."""
+    ours = case["report"]
+    if ours.keys() - {"detail"} != theirs.keys() - {"detail"}:
+        return [f"members {sorted(ours.keys() ^ theirs.keys())}"]
+    found = [
+        f"{one['id']}: {one} / {other}"
+        for one, other in zip(ours["checks"], theirs["checks"], strict=True)
+        if one["id"] != "timestamps" and not alike(one, other)
+    ]
+    names = ours.keys() - {"checks", "trusting"}
+    return found + [f"{name}: {ours[name]} / {theirs[name]}" for name in sorted(names) if ours[name] != theirs[name]]
