@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from app.auth.policy import WORKING, Caller
 from app.db import ledger
@@ -18,6 +19,9 @@ from app.services.records import Lodged, await_record
 from app.services.runtime import Runtime
 
 MAX_PAGE: Final = 1000
+MAX_PAGE_BYTES: Final = 16 * 1024 * 1024
+"""Of entries and statements in one page; a manifest alone may have 12 MiB."""
+
 COSIGNED_WITHIN: Final = 5.0
 """Seconds that a bundle waits for enough cosignatures of a checkpoint that covers it; then it goes without."""
 _CURSOR: Final = re.compile(r"([0-9]{1,15})-([0-9]{1,15})\Z", re.ASCII)
@@ -54,7 +58,7 @@ def view(exchange: str, cursor: str | None, limit: int, caller: Caller, runtime:
         found = access.exchange(session, exchange, caller, "log.view")
         length = session.scalar(select(func.count()).select_from(LedgerRow).where(LedgerRow.chain == found.chain)) or 0
         start, end = _span(cursor, length)
-        stop = min(end, start + limit)
+        stop = _stop(session, found.chain, start, min(end, start + limit))
         query = (
             select(LedgerRow.body, LogLeaf.idx, StatementRow.envelope)
             .outerjoin(LogLeaf, LogLeaf.ledger_id == LedgerRow.id)
@@ -106,6 +110,24 @@ def export(command: On, runtime: Runtime) -> Export:
             )
         )
     return Export(lodged, file)
+
+
+def _stop(session: Session, chain: str, start: int, end: int) -> int:
+    """Where a page ends that begins there: it has one entry at least, and no more than a page's bytes otherwise."""
+    size = func.length(LedgerRow.body) + func.coalesce(func.length(StatementRow.envelope), 0)
+    query = (
+        select(size)
+        .outerjoin(StatementRow, StatementRow.id == LedgerRow.statement_id)
+        .where(LedgerRow.chain == chain, LedgerRow.seq >= start, LedgerRow.seq < end)
+        .order_by(LedgerRow.seq)
+    )
+    stop, total = start, 0
+    for each in session.scalars(query):
+        total += each
+        if total > MAX_PAGE_BYTES and stop > start:
+            break
+        stop += 1
+    return stop
 
 
 def _span(cursor: str | None, length: int) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.api import flat_json, limits, protocol, traffic
 from app.api.limits import Buckets, Held
+from app.services import exports
 from tests.app.party import BYTES, MIB, TUS, token
 from tests.app.running import Running
 
@@ -301,3 +302,23 @@ def test_a_role_that_is_not_there_any_more_ends_a_running_request_too(service, p
     )
     with pytest.raises(TokenRefused):
         login.check_standing(more, service.runtime)
+
+
+# ---------------------------------------------------------------- pages
+
+
+def test_a_page_of_a_record_is_bounded_in_bytes_and_the_pages_are_the_whole(service, alice, court, monkeypatch):
+    matter = alice.open_exchange(court)
+    for _ in range(6):
+        alice.declare(matter, court)
+    before = [each.data.decode() for each in service.entries(matter.handle)]
+    monkeypatch.setattr(exports, "MAX_PAGE_BYTES", 4000)
+    found, pages, cursor = [], 0, None
+    while pages == 0 or cursor is not None:
+        page = alice.get(f"/v1/exchanges/{matter.id}/log", params={"cursor": cursor} if cursor else {}).json()
+        size = sum(len(each["entry"]) for each in page["entries"]) + sum(map(len, page["statements"]))
+        assert size <= 4000 or len(page["entries"]) == 1
+        found += [each["entry"] for each in page["entries"]]
+        pages, cursor = pages + 1, page.get("next")
+    assert found == before
+    assert pages > 1
