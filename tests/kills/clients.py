@@ -1,5 +1,6 @@
 """Parties at work against a server that dies: what they were told is remembered, what they were not told is asked again."""
 
+import hashlib
 import secrets
 import time
 from random import Random
@@ -8,6 +9,7 @@ from threading import Event, Thread
 import httpx
 
 from custody import entry as entries
+from custody.sealing import build_header
 from tests.app import party
 from tests.app.party import BYTES, TUS, Item
 
@@ -39,6 +41,31 @@ class Line:
             time.sleep(0.02)
 
 
+class Tokens:
+    """Access tokens, renewed long before they expire: a deep run takes longer than they last."""
+
+    FOR = 200
+
+    def __init__(self, line, *principals):
+        self.line = line
+        self.kept = {who: (time.monotonic(), who.headers) for who in principals}
+
+    def __getitem__(self, who):
+        made, headers = self.kept[who]
+        if time.monotonic() - made > self.FOR:
+            headers = self.renewed(who)
+            self.kept[who] = (time.monotonic(), headers)
+        return headers
+
+    def renewed(self, who):
+        while True:
+            form = {"grant_type": "client_credentials", "client_assertion_type": party.ASSERTION}
+            form |= {"client_assertion": who.assertion()}  # good once, also where the answer was lost
+            answer = self.line.ask("POST", "/oauth/token", again=False, data=form)
+            if answer is not None and answer.status_code == 200:
+                return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+
 class Party(Thread):
     """One sender and one receiver who hand packages over, one after the other, until told to stop."""
 
@@ -50,7 +77,7 @@ class Party(Thread):
         self.stopping, self.wrong = Event(), []
         self.line = Line(service.address, self.stopping)
         self.records, self.bodies, self.sealed, self.sent_again = {}, {}, [], 0
-        self.tokens = {who: who.headers for who in (alice, bob)}
+        self.tokens = Tokens(self.line, alice, bob)
 
     def run(self):
         try:
@@ -88,15 +115,27 @@ class Party(Thread):
         items = [Item(self.random.randbytes(size), [self.court.identity.recipient]), self.item(5000)]
         for item in items:
             self.upload(package, item)
-            digest = item.member["header"]["sha256"]
-            sent = {**self.tokens[self.alice], "Content-Type": "application/octet-stream"}
-            put = self.line.ask("PUT", f"/v1/packages/{package}/headers/{digest}", content=item.header, headers=sent)
-            assert put.status_code in (200, 201), put.text
+            self.put_header(self.alice, package, item.header)
         manifest = self.alice.manifest(matter, package, items, [self.court])
         made, _ = self.post(self.alice, f"/v1/packages/{package}/seal", manifest)
         sealed = party.Sent(matter, package, items, manifest, entries.parse(made.data))
         self.sealed.append(sealed)
         self.receive(sealed)
+
+    def put_header(self, who, package, header):
+        digest = hashlib.sha256(header).hexdigest()
+        sent = {**self.tokens[who], "Content-Type": "application/octet-stream"}
+        put = self.line.ask("PUT", f"/v1/packages/{package}/headers/{digest}", content=header, headers=sent)
+        assert put.status_code in (200, 201), put.text
+        return {"sha256": digest, "size": len(header)}
+
+    def grant(self, sent):
+        """The receiver grants one item back to the sender's office."""
+        item, office = sent.items[0], self.alice.authority
+        header = self.put_header(self.bob, sent.package, build_header(item.key, [office.identity.recipient]))
+        named = {"items": [{"id": item.id, "header": header}], "recipients": party.receivers([office])}
+        said = self.bob.say("grant", sent.matter.handle, manifest=sent.manifest.id, sealing="x25519", **named)
+        self.post(self.bob, f"/v1/packages/{sent.package}/grants", said)
 
     def item(self, size):
         return Item(self.random.randbytes(size), [self.court.identity.recipient])
@@ -132,6 +171,7 @@ class Party(Thread):
         said = self.bob.act("key.released", sent.matter.handle, {"package": sent.package}, detail)
         _, answer = self.post(self.bob, f"/v1/packages/{sent.package}/release", said)
         assert {each["item"] for each in answer["headers"]} == {item.id for item in sent.items}
+        self.grant(sent)
         digests = [{name: item.member[name] for name in ("id", "sha256", "blake3")} for item in sent.items]
         facts = {"manifest": sent.manifest.id, "sealed": sent.sealed.hash.hex(), "outcome": "accepted"}
         items = sorted(({**each, "plaintext": "checked"} for each in digests), key=lambda each: each["id"])
@@ -151,13 +191,13 @@ class Watcher(Thread):
         super().__init__(daemon=True, name="watcher")
         self.stopping, self.wrong, self.looks = Event(), [], 0
         self.bob, self.line = bob, Line(service.address, self.stopping)
-        self.headers = bob.headers
+        self.tokens = Tokens(self.line, bob)
         self.start()
 
     def run(self):
         try:
             while not self.stopping.is_set():
-                answer = self.line.ask("GET", "/v1/packages", headers=self.headers)
+                answer = self.line.ask("GET", "/v1/packages", headers=self.tokens[self.bob])
                 assert answer.status_code == 200, answer.text
                 for package in answer.json()["packages"]:
                     self.look(package)

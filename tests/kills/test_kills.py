@@ -1,7 +1,6 @@
 """The server is killed, again and again, inside windows that are drawn; whatever it had acknowledged is there."""
 
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -9,7 +8,6 @@ import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
-from random import Random
 
 import httpx
 import pytest
@@ -26,7 +24,7 @@ from tests.app.running import ROOT
 from tests.kills.clients import Party, Watcher
 from tests.kills.killable import WINDOWS
 
-KILLS = int(os.environ.get("TEST_KILLS", "60"))
+KILLS, IN_DEEP = 60, 1000
 PARTIES = 3
 LONGEST = 15
 """Times a window is reached, at most, before the kill."""
@@ -116,9 +114,8 @@ def killable(tmp_path):
     made.close()
 
 
-def kill(killable, random, parties):
-    """One server's life, and where it ended."""
-    window = WINDOWS[random.randrange(len(WINDOWS))]
+def kill(killable, random, window, parties):
+    """One server's life, ended inside a window, and where."""
     killable.start(window, random.randrange(1, LONGEST + 1))
     found, place = killable.said("died").split()
     assert (found, killable.said("ended")) == (window, str(-signal.SIGKILL))
@@ -159,9 +156,9 @@ def download(killable, bob, sent):
         assert bob.get(f"/v1/downloads/{handle}/items/{item.id}").content == item.body
 
 
-def test_nothing_acknowledged_is_lost_however_often_the_server_is_killed(killable, capfd):
-    seed = int(os.environ.get("TEST_SEED", secrets.randbelow(2**32)))
-    random, windows, spots = Random(seed), Counter(), Counter()
+@pytest.mark.deep
+def test_nothing_acknowledged_is_lost_however_often_the_server_is_killed(killable, capfd, effort):
+    seed, random, windows, spots = effort.seed, effort.random, Counter(), Counter()
     police, court = killable.authority("police.nl"), killable.authority("court.de")
     for url in (police, court):
         url.service = killable
@@ -172,11 +169,12 @@ def test_nothing_acknowledged_is_lost_however_often_the_server_is_killed(killabl
     try:
         for each in parties:
             each.start()
-        while sum(windows.values()) < KILLS or min(windows[each] for each in WINDOWS) < KILLS // 6:
-            window, place = kill(killable, random, [*parties, watcher])
+        for turn in effort.turns(usual=KILLS, full=IN_DEEP):
+            drawn = random.choice(WINDOWS) if turn >= KILLS // 2 else WINDOWS[turn % len(WINDOWS)]
+            window, place = kill(killable, random, drawn, [*parties, watcher])
             windows[window] += 1
             spots[place] += 1
-            if sum(windows.values()) % 10 == 0:
+            if turn % 10 == 9:
                 sound(killable)
         with killable.served():
             for each in [*parties, watcher]:
@@ -191,5 +189,6 @@ def test_nothing_acknowledged_is_lost_however_often_the_server_is_killed(killabl
         told += f"{sum(len(p.records) for p in parties)} records, {watcher.looks} looks"
         with capfd.disabled():
             sys.stdout.write(f"\nkills, {told}\n")
+    assert min(windows[each] for each in WINDOWS) >= 10
     assert min(len(each.sealed) for each in parties) > 0
     check_everything(killable, parties)
