@@ -10,10 +10,12 @@ import psycopg
 import pytest
 from sqlalchemy import func, select
 
+from app.db import ledger
 from app.db.engine import connect
 from app.db.log_models import LedgerRow
 from app.db.unit_of_work import UnitOfWork, reading
 from app.services import enrolment
+from app.services.fsck import check
 from tests.app.api.test_races import declaration, lodge, proven, uploaded
 from tests.backends import SERVERS, only
 from tests.postgres import OWNER
@@ -135,7 +137,7 @@ class Actor(Thread):
             if answer.status_code in {200, 201}:
                 self.done.append(said.payload["subject"]["package"])
                 return
-            if answer.status_code != 503:
+            if answer.status_code != 503 or "Retry-After" not in answer.headers:
                 self.wrong.append(answer.text)
                 return
             self.refused += 1
@@ -149,24 +151,54 @@ class Actor(Thread):
             time.sleep(0.01)
 
 
-def test_a_database_that_is_restarted_under_requests_costs_nothing_but_503(service, police, court, alice):
+def immediate(database):
+    database.server.restart()
+
+
+def down_for_a_while(database):
+    database.server.restart(down=0.3)
+
+
+def sessions_cut(database):
+    database.terminate(database.sessions())
+
+
+def no_connection_left(database):
+    with database.full():
+        time.sleep(0.3)
+
+
+def drained(service):
+    """Wait until every entry that was committed stands in a signed checkpoint."""
+    with service.runtime.reading() as session:
+        last = session.scalar(select(func.max(LedgerRow.id)))
+    ledger.wait_for_record(service.runtime.engine, last, timeout=30)
+
+
+@pytest.mark.deep
+def test_whatever_befalls_the_database_under_requests_costs_nothing_but_503(*, service, police, court, alice, effort):
     matter = alice.open_exchange(court)
     actors = [Actor(service, alice, matter, court) for _ in range(ACTORS)]
-    for down in (0.0, 0.3):
+    befalls = [immediate, sessions_cut, down_for_a_while, no_connection_left]
+    for turn in effort.turns(usual=len(befalls), full=400):
         for each in actors:
             each.act(EACH)
-        service.database.server.restart(down=down)
+        befalls[turn % len(befalls)](service.database)
     for each in actors:
         each.act(EACH)
     for each in actors:
         each.stopping.set()
         each.join()
+    drained(service)
     assert [each.wrong for each in actors] == [[]] * ACTORS
     assert all(each.refused for each in actors)
     there = [each.subject["package"] for each in service.entries(matter.handle) if each.event == "package.declared"]
     assert sorted(there) == sorted(package for each in actors for package in each.done)
     proven(service, alice, matter, police, court)
     assert service.http.get("/readyz").status_code == 200
+    found = []
+    check(service.runtime, found.append, objects=False)
+    assert found == []
 
 
 def test_a_server_without_free_connections_is_a_503_until_it_has_some(service, alice, court):
