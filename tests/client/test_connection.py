@@ -98,6 +98,33 @@ def test_a_service_that_stays_away_is_given_up():
         assert 3 <= len(fake.asked) <= 10
 
 
+def test_a_transfer_waits_an_hour_for_a_service_that_was_there_and_no_other():
+    for answer, error in ((httpx.ConnectError("no"), LineDown), (problem(503), ServiceUnavailable)):
+        reached, stranger = Fake(ok(), *[answer] * 2000), Fake(*[answer] * 50)
+        line = reached.connection()
+        line.get_json("/v1/thing")
+        with line.patient(), pytest.raises(error):
+            line.get_json("/v1/thing")
+        assert 3600 <= sum(reached.pauses) < 3700
+        with pytest.raises(error):
+            line.get_json("/v1/thing")
+        assert sum(reached.pauses) < 3800, "outside of a transfer nobody waits long"
+        other = stranger.connection()
+        with other.patient(), pytest.raises(error):
+            other.get_json("/v1/thing", authenticated=False)
+        assert len(stranger.asked) <= 10
+
+
+@pytest.mark.parametrize("status", [500, 507])
+def test_a_transfer_does_not_wait_for_what_will_not_pass_by_itself(status):
+    fake = Fake(ok(), *[problem(status)] * 5)
+    line = fake.connection()
+    line.get_json("/v1/thing")
+    with line.patient(), pytest.raises(ServiceRefusal):
+        line.get_json("/v1/thing")
+    assert fake.pauses == []
+
+
 def test_a_refused_token_is_renewed_once_only():
     fake = Fake(problem(401), problem(401), ok())
     with pytest.raises(ServiceRefusal):
