@@ -5,9 +5,12 @@ import pytest
 from tests.fuzz import fuzz_custody
 
 
-def test_hostile_bytes_raise_typed_errors_only():
-    tried = fuzz_custody.run(3, seed=20261122)
-    assert sum(tried.values()) > 0
+@pytest.mark.deep
+def test_hostile_bytes_raise_typed_errors_only(effort):
+    often = [name for name in fuzz_custody.NAMES for _ in range(1 if name in fuzz_custody.SLOW else 8)]
+    for turn in effort.turns(usual=2000, full=5_000_000):
+        first = fuzz_custody.NAMES[turn : turn + 1]  # each of them once at least
+        fuzz_custody.attempt(effort.random, effort.random.choice(first or often))
 
 
 @pytest.mark.parametrize("name", fuzz_custody.NAMES)
