@@ -14,31 +14,7 @@ from custody import canonical
 from custody.errors import CustodyError, FormatError, UnsupportedError
 from custody.schema import HASH, ORIGIN, TIME, ListOf, OneOf, Record, Text, Whole
 from custody.trust import CHECKS
-
-TITLES: Final = {
-    "packing": "files are those of the packing list",
-    "canonical": "canonical form and schema",
-    "bodies": "entries hash to their leaves",
-    "chain": "each entry names the one before it",
-    "statements": "each act carries its own statement",
-    "registries": "registries follow their rules",
-    "signers": "signers were entitled, back to pinned keys",
-    "signatures": "signatures",
-    "rules": "the exchange follows its rules",
-    "labels": "labels follow from the entries",
-    "inclusion": "leaves stand under the checkpoint's root",
-    "log": "the log signed the checkpoint",
-    "quorum": "witnesses cosigned the checkpoint",
-    "consistency": "no other history was shown",
-    "completeness": "nothing follows, nothing was left out",
-    "time": "times lie within their bounds",
-    "timestamps": "timestamps by third parties",
-    "conditions": "conditions were accepted before release",
-    "digests": "digests agree from upload to receipt",
-    "headers": "granted headers",
-    "table": "the table shows the entries",
-    "items": "items on disk",
-}
+from custody.words import DEFAULT, Phrase, in_language, text
 
 EXITS: Final = {
     0: "verified", 3: "malformed", 20: "tampered", 21: "incomplete", 22: "signer or quorum", 23: "time",
@@ -86,9 +62,12 @@ class Place:
         found = {name: getattr(self, name) for name in ("file", "line", "offset", "chain", "seq")}
         return {name: value for name, value in found.items() if value is not None}
 
+    def text(self, language: str = DEFAULT) -> str:
+        """The members that are known, in words."""
+        return ", ".join(text(language, f"place.{name}", value=value) for name, value in self.fields().items())
+
     def __str__(self) -> str:
-        names = {"file": "", "line": "line ", "offset": "byte ", "chain": "chain ", "seq": "seq "}
-        return ", ".join(f"{names[name]}{value}" for name, value in self.fields().items())
+        return self.text()
 
 
 class Fault(Exception):
@@ -105,7 +84,11 @@ class Fault(Exception):
 
 
 class NotChecked(Exception):
-    """A check could not be made; the message says why."""
+    """A check could not be made; says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +99,7 @@ class Check:
         id: One of `custody.trust.CHECKS`.
         status: Its outcome.
         detail: What was found, or why nothing was checked.
-        code: Code of the error, for FAIL.
+        code: Code of the error, for FAIL; of the reason, for NOT CHECKED, where it has one.
         place: First bad entry or byte, for FAIL.
         exit_code: What a FAIL alone would end with.
     """
@@ -139,9 +122,25 @@ class Check:
             exit_code = _FAILED.get(check_id, _TAMPERED)
         return cls(check_id, Status.FAIL, str(error)[:_LONGEST], error.code, place, exit_code)
 
+    @classmethod
+    def left(cls, check_id: str, why: NotChecked) -> "Check":
+        """A NOT CHECKED."""
+        code = why.reason.code if isinstance(why.reason, Phrase) else None
+        return cls(check_id, Status.NOT_CHECKED, why.reason, code)
+
+    def lines(self, language: str = DEFAULT) -> list[str]:
+        """What there is to say of it; for FAIL what that means, then the finding itself in English, with its code."""
+        found = in_language(language, self.detail)
+        lines = [found] if found else []
+        if self.status is Status.FAIL:
+            lines = [text(language, f"fail.{self.id}"), f"{self.code}: {found}"]
+        if self.place is not None and self.place.fields():
+            lines.append(text(language, "report.at", place=self.place.text(language)))
+        return lines
+
     def fields(self) -> dict[str, Any]:
         """As it stands in the JSON twin."""
-        found: dict[str, Any] = {"detail": self.detail or "-", "id": self.id, "status": self.status.value}
+        found: dict[str, Any] = {"detail": str(self.detail) or "-", "id": self.id, "status": self.status.value}
         if self.code is not None:
             found["code"] = self.code
         if self.place is not None and self.place.fields():
@@ -243,7 +242,7 @@ class Report:
             "entries": self.entries,
             "exit_code": self.exit_code,
             "times": [bounds.fields() for bounds in self.times],
-            "trusting": list(self.trusting),
+            "trusting": [str(line) for line in self.trusting],
             "v": 1,
             "verdict": self.verdict,
             "verified": self.verified,
@@ -251,45 +250,57 @@ class Report:
         }
         return canonical.encode(fields)
 
-    def text(self) -> str:
-        """For a terminal: plain lines, everything from the bundle escaped."""
-        lines = [escape(line) for line in (*self._heading(), "", *self._checklist(), "", *self._closing())]
-        return "\n".join(lines) + "\n"
+    def text(self, language: str = DEFAULT) -> str:
+        """For a terminal: plain lines in a language of `custody.words`, everything from the bundle escaped."""
+        said = [
+            *self._heading(language), "", *self._checklist(language), "", *self._closing(language),
+        ]  # fmt: skip
+        return "\n".join(map(escape, said)) + "\n"
 
-    def _heading(self) -> list[str]:
-        about = {"kind": self.kind, "log": self.log, "chain": self.chain, "tree": self.size, "root": self.root}
-        return [f"{name:8}{value}" for name, value in about.items() if value is not None]
+    @property
+    def first_bad(self) -> Place | None:
+        """The first byte that does not hold, in the order of the checks; else the first file."""
+        places = [check.place for check in self.failed if check.place is not None and check.place.fields()]
+        return next((place for place in places if place.offset is not None), places[0] if places else None)
 
-    def _checklist(self) -> list[str]:
-        words = {Status.PASS: "PASS", Status.FAIL: "FAIL", Status.NOT_CHECKED: "NOT CHECKED"}
+    def _heading(self, language: str) -> list[str]:
+        about = {name: getattr(self, name) for name in ("kind", "log", "chain", "size", "root")}
+        return [f"{text(language, f'head.{name}'):8}{value}" for name, value in about.items() if value is not None]
+
+    def _checklist(self, language: str) -> list[str]:
+        width = max(len(text(language, f"status.{status.value}")) for status in Status) + 1
         lines = []
         for check in self.checks:
-            lines.append(f"{words[check.status]:12} {check.id:13} {TITLES[check.id]}")
-            if check.detail:
-                lines.append(f"{'':13}{check.detail}")
-            if check.place is not None and str(check.place):
-                lines.append(f"{'':13}at {check.place}")
+            status = text(language, f"status.{check.status.value}")
+            lines.append(f"{status:{width}} {check.id:13} {text(language, f'check.{check.id}')}")
+            lines += [f"{'':{width}} {line}" for line in check.lines(language)]
         return lines
 
-    def _closing(self) -> list[str]:
-        lines = [f"You are trusting: {line}" for line in self.trusting]
-        lines += [f"Withheld in {row.chain}: seq {_ranges(row.seqs)}" for row in self.withheld]
+    def _closing(self, language: str) -> list[str]:
+        lines = [text(language, "report.trusting", what=line) for line in self.trusting]
+        lines += [
+            text(language, "report.withheld", chain=row.chain, seqs=_ranges(row.seqs)) for row in self.withheld
+        ]  # fmt: skip
         if self.unmet:
-            lines.append(f"Demanded and not checked: {', '.join(check.id for check in self.unmet)}")
-        word = "VERIFIED" if self.verified else f"NOT OK: {self.verdict}"
-        return [*lines, "", f"{word} (exit code {self.exit_code})"]
+            lines.append(text(language, "report.unmet", checks=[check.id for check in self.unmet]))
+        if self.first_bad is not None:
+            lines.append(text(language, "report.first", place=self.first_bad.text(language)))
+        verdict, code = text(language, f"verdict.{self.exit_code}"), self.exit_code
+        if self.verified:
+            return [*lines, "", text(language, "report.verified", code=code)]
+        return [*lines, "", text(language, "report.not-verified", verdict=verdict, code=code)]
 
 
-def escape(text: str) -> str:
+def escape(said: str) -> str:
     r"""Text with every character that could steer a terminal or reorder a line spelled out.
 
     Control, format (bidirectional overrides, zero-width), surrogate, private and unassigned characters and line and
     paragraph separators become `\u{…}`.
     """
-    if text.isascii() and text.isprintable():
-        return text
+    if said.isascii() and said.isprintable():
+        return said
     return "".join(
-        character if character == " " or not _steers(character) else f"\\u{{{ord(character):x}}}" for character in text
+        character if character == " " or not _steers(character) else f"\\u{{{ord(character):x}}}" for character in said
     )
 
 

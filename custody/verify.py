@@ -17,6 +17,7 @@ from custody.checklist.case import Case, load
 from custody.errors import CustodyError, FormatError
 from custody.report import Check, Fault, NotChecked, Place, Report, Status, Withheld
 from custody.trust import CHECKS, Trust
+from custody.words import Phrase, say
 
 _Function = Callable[[Case], str]
 
@@ -114,7 +115,7 @@ def _run(check_id: str, function: _Function, case: Case) -> Check:
     try:
         detail = function(case)
     except NotChecked as reason:
-        return Check(check_id, Status.NOT_CHECKED, str(reason))
+        return Check.left(check_id, reason)
     except Fault as fault:
         return Check.failed(check_id, fault.with_traceback(None).cause, fault.place)
     except CustodyError as error:
@@ -126,8 +127,8 @@ def _run(check_id: str, function: _Function, case: Case) -> Check:
 
 def _unopened(trust: Trust, error: FormatError) -> Report:
     checks = [Check.failed("packing", error, Place("bundle.json") if "bundle.json" in str(error) else None)]
-    checks += [Check(name, Status.NOT_CHECKED, "the bundle could not be opened") for name in CHECKS[1:]]
-    return Report(tuple(checks), trust.demanded, ("nothing was read",))
+    checks += [Check.left(name, NotChecked(say("reason.unopened"))) for name in CHECKS[1:]]
+    return Report(tuple(checks), trust.demanded, (say("trusting.unread"),))
 
 
 def _report(case: Case, checks: tuple[Check, ...], *, allow_withheld: bool) -> Report:
@@ -156,21 +157,20 @@ def _asked(case: Case) -> set[str]:
     return asked | ({"completeness"} if case.mirror is not None else set())
 
 
-def _trusting(case: Case, passed: set[str]) -> list[str]:
+def _trusting(case: Case, passed: set[str]) -> list[Phrase]:
     """What stands behind the checks that passed, in plain words."""
     if not case.trust.given:
-        return ["nobody: there is no trust file, so the bundle was only compared with itself"]
-    lines = [f"your trust file for the keys of the log {case.trust.origin}"]
+        return [say("trusting.nobody")]
+    lines = [say("trusting.log", origin=case.trust.origin)]
     if "signers" in passed and case.replay is not None:
-        pinned = sorted(case.replay.concerned)
-        lines.append(f"your trust file for the founding keys of {', '.join(pinned)}")
+        lines.append(say("trusting.founders", names=sorted(case.replay.concerned)))
     if "quorum" not in passed:
-        lines.append("the service, that it showed everybody the same log (no quorum of witnesses vouches for it)")
+        lines.append(say("trusting.one-log"))
     if "completeness" not in passed:
-        lines.append("the service, that nothing follows the last entry (no auditor or mirror vouches for it)")
+        lines.append(say("trusting.nothing-follows"))
     stamped = "timestamps" in passed
     if stamped:
-        lines.append("your trust file for the roots of the time-stamping authorities")
+        lines.append(say("trusting.stamps"))
     if "time" not in passed or (case.trust.witnesses.is_none and not stamped):
-        lines.append("the service and the signers for the times of the entries")
+        lines.append(say("trusting.times"))
     return lines

@@ -10,6 +10,8 @@ from tests.effort import MINUTES, SEED, Effort
 from tests.postgres import Server
 from tests.storage import seaweed as s3
 
+os.environ["LC_ALL"] = "C.UTF-8"  # whatever is spoken here, the suite reads English
+
 # Whoever starts the suite in the background starts it with SIGINT ignored, and every child inherits that: no command
 # under test could then be interrupted.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

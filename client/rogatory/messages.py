@@ -5,90 +5,49 @@ They claim nothing beyond the entry; only a verification says whether it may be 
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-EVENTS: Final[Mapping[str, str]] = {
-    "exchange.opened": "opened the exchange",
-    "exchange.closed": "closed the exchange",
-    "party.added": "added a party",
-    "package.declared": "announced a package",
-    "upload.completed": "noted: an item arrived whole",
-    "upload.aborted": "noted: an upload ended unfinished",
-    "package.sealed": "sealed the package with its manifest",
-    "package.withdrawn": "withdrew the package",
-    "grant.added": "granted access to further recipients",
-    "grant.destroyed": "had headers destroyed, so that they open nothing any more",
-    "key.released": "asked for the keys of the package and was given them",
-    "manifest.viewed": "noted: the manifest was viewed",
-    "download.opened": "opened a download",
-    "download.closed": "noted: a download ended",
-    "receipt.signed": "signed the receipt",
-    "conditions.accepted": "accepted the conditions",
-    "fixity.checked": "noted: a stored body was read and agreed with its digests",
-    "fixity.failed": "noted: a stored body did NOT agree with its digests",
-    "hold.placed": "placed a legal hold",
-    "hold.lifted": "lifted a legal hold",
-    "retention.extended": "extended the retention",
-    "package.transferred": "transferred the package onwards",
-    "package.restricted": "restricted the use of the package",
-    "package.recalled": "recalled the package",
-    "package.destroyed": "declared the package destroyed or returned",
-    "approval.given": "approved an act",
-    "entry.erased": "noted: an entry was erased on order",
-    "log.viewed": "noted: the log was viewed",
-    "log.exported": "exported the log",
-    "access.denied": "noted: access was denied",
-    "authority.enrolled": "enrolled with its founding keys",
-    "authority.changed": "changed which keys sign for it",
-    "authority.suspended": "suspended itself",
-    "authority.reinstated": "reinstated itself",
-    "key.added": "added a key",
-    "key.rotated": "replaced a key",
-    "key.revoked": "revoked a key",
-    "principal.enrolled": "enrolled a client or officer",
-    "principal.suspended": "suspended a client or officer",
-    "principal.reinstated": "reinstated a client or officer",
-    "principal.revoked": "revoked a client or officer",
-    "role.granted": "granted a role",
-    "role.ended": "ended a role",
-    "log.started": "noted: the log began",
-    "log.succeeded": "noted: the log ended and another goes on",
-    "witness.added": "noted: a co-signing authority was added",
-    "witness.removed": "noted: a co-signing authority was removed",
-    "policy.changed": "noted: a policy was changed",
-    "law.activated": "noted: a rule pack was activated",
-    "incident.noted": "noted: an incident",
-}
+from custody.words import DEFAULT, catalogue, text
 
 
-def in_words(event: str) -> str:
+def in_words(event: str, language: str = DEFAULT) -> str:
     """What an event says; its own name where this version has no words for it."""
-    return EVENTS.get(event, event)
+    return catalogue(language).get(f"event.{event}", event)
 
 
-def addition(event: str, payload: Mapping[str, Any], noted: Mapping[str, Any]) -> str:
+def addition(event: str, payload: Mapping[str, Any], noted: Mapping[str, Any], language: str = DEFAULT) -> str:
     """The few facts of an entry that belong beside its words; empty where there are none."""
     detail = payload.get("detail", {})
     match event:
         case "exchange.opened":
-            return "between " + ", ".join(detail.get("parties", []))
+            return text(language, "fact.between", names=detail.get("parties", []))
         case "package.declared":
-            return "for " + ", ".join(detail.get("recipients", []))
+            return text(language, "fact.for", names=detail.get("recipients", []))
         case "package.sealed" | "grant.added":
-            names = ", ".join(row["authority"] for row in payload.get("recipients", []))
-            items = len(payload.get("items", ()))
-            return f"{items} item{'' if items == 1 else 's'}, for {names}"
+            names = [row["authority"] for row in payload.get("recipients", [])]
+            return text(language, "fact.items-for", count=len(payload.get("items", ())), names=names)
         case "receipt.signed":
-            reason = f", reason {payload['reason']}" if "reason" in payload else ""
-            return f"{payload.get('outcome', '')}{reason}"
+            return outcome(payload, language)
         case "upload.completed":
-            return f"{noted.get('size')} bytes"
+            return text(language, "fact.bytes", count=noted.get("size"))
         case "download.closed":
-            return f"{noted.get('bytes')} bytes went out"
+            return text(language, "fact.bytes-out", count=noted.get("bytes"))
         case "log.exported":
             return str(detail.get("form", ""))
         case "role.granted" | "role.ended":
-            return str(detail.get("role", ""))
+            return role(str(detail.get("role", "")), language)
         case "access.denied":
             return str(noted.get("action", ""))
     return str(payload.get("reason") or detail.get("reason") or payload.get("purpose") or "")
+
+
+def outcome(payload: Mapping[str, Any], language: str = DEFAULT) -> str:
+    """What a receipt says, with its reason where it gives one."""
+    found = str(payload.get("outcome", ""))
+    said = catalogue(language).get(f"outcome.{found}", found)
+    return text(language, "fact.reason", outcome=said, reason=payload["reason"]) if "reason" in payload else said
+
+
+def role(name: str, language: str = DEFAULT) -> str:
+    """A role of a client or officer."""
+    return catalogue(language).get(f"sheet.role-{name}", name)

@@ -25,6 +25,7 @@ from custody.report import Fault, NotChecked, Place
 from custody.statement import Statement
 from custody.tail import TailProof
 from custody.trust import Trust
+from custody.words import say
 
 EXCHANGE: Final = "@exchange"
 """Name of the exchange's chain here; no authority can have it."""
@@ -171,25 +172,25 @@ class Case:
         """Go on only if every entry and leaf line was understood."""
         unread = [chain.folder or "./" for chain in self.chains.values() if not chain.understood]
         if unread:
-            raise NotChecked(f"entries or leaves in {', '.join(unread)} were not understood")
+            raise NotChecked(say("reason.lines-unread", files=unread))
 
     def need_statements(self) -> None:
         """Go on only if, besides, every statement was understood."""
         self.need_chains()
         if not self.statements_understood:
-            raise NotChecked("statements.jsonl was not understood")
+            raise NotChecked(say("reason.statements-unread"))
 
     def need_exchange(self) -> Chain:
         """The exchange's chain, with all its statements understood."""
         self.need_statements()
         if self.exchange is None:
-            raise NotChecked("the bundle is of a registry and holds no exchange")
+            raise NotChecked(say("reason.no-exchange"))
         return self.exchange
 
     def need_checkpoint(self) -> Checkpoint:
         """The checkpoint, if it was understood. Nobody has verified its signatures yet."""
         if self.checkpoint is None:
-            raise NotChecked("the checkpoint was not understood")
+            raise NotChecked(say("reason.checkpoint-unread"))
         return self.checkpoint
 
 

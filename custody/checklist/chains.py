@@ -11,6 +11,7 @@ from custody.errors import CustodyError, VerificationError
 from custody.leaf import SERVICE
 from custody.report import Fault, NotChecked, Place
 from custody.statement import Statement
+from custody.words import say
 
 
 class BodyMismatch(VerificationError):
@@ -58,7 +59,7 @@ def bodies(case: Case) -> str:
                 raise Fault(BodyMismatch(f"entry {seq} stands after entry {before}"), chain.place(number))
             before = seq
     withheld = sum(len(chain.withheld) for chain in case.chains.values())
-    return f"{withheld} withheld" if withheld else ""
+    return say("detail.withheld", count=withheld) if withheld else ""
 
 
 def links(case: Case) -> str:
@@ -73,7 +74,7 @@ def links(case: Case) -> str:
                 raise Fault(error, chain.leaf_place(number))
     excerpts = [chain.name for chain in case.chains.values() if not chain.whole]
     if excerpts:
-        raise NotChecked(f"an excerpt: leaves of {', '.join(excerpts)} do not run from seq 0 without a gap")
+        raise NotChecked(say("reason.excerpt", names=excerpts))
     return ""
 
 
@@ -144,7 +145,7 @@ def statements(case: Case) -> str:
     idle = sorted(case.statements.keys() - found.used.keys())
     if idle:
         raise Fault(StatementTwice(f"statement {idle[0]} belongs to no entry here"), statement_place(case, idle[0]))
-    return f"{len(found.used)} statements"
+    return say("detail.statements", count=len(found.used))
 
 
 def match(case: Case) -> Matched:

@@ -11,6 +11,7 @@ from custody.checklist.case import Case, Chain
 from custody.errors import VerificationError
 from custody.report import Bounds, Fault, NotChecked
 from custody.text import TextMalformed, to_time
+from custody.words import say
 
 LODGED_WITHIN_S: Final = 600
 """How far a statement's time may be from the service's when it is lodged, in seconds."""
@@ -26,19 +27,20 @@ def times(case: Case) -> str:
     """Entry times do not fall back, fit their statements', and lie inside the bounds of verified cosignatures."""
     case.need_statements()
     if not case.trust.given:
-        raise NotChecked("no trust file: nobody says whose times count")
+        raise NotChecked(say("reason.no-trust-times"))
     if case.cosigned is None or case.cosigned.note is None:
-        raise NotChecked("the log's own signature does not hold")
+        raise NotChecked(say("reason.log-unproven"))
     bounds = _Brackets(case)
     _check_checkpoint(case, bounds)
     for chain in case.chains.values():
         _check_order(case, chain)
         _check_statements(case, chain)
         _check_bounds(case, chain, bounds)
-    bounding = [*(["cosignatures"] if not case.trust.witnesses.is_none else []), *(["stamps"] if bounds.stamps else [])]
+    bounding = [say("detail.by-cosignatures")] if not case.trust.witnesses.is_none else []
+    bounding += [say("detail.by-stamps")] if bounds.stamps else []
     if not bounding:
-        return "in order and near the signers' own times; no witness bounds them"
-    return f"inside the bounds of {' and '.join(bounding)}"
+        return say("detail.unbounded")
+    return say("detail.bounded", by=bounding)
 
 
 def brackets(case: Case) -> tuple[Bounds, ...]:

@@ -11,6 +11,7 @@ from custody.checklist.case import Case
 from custody.digest import GridDigester
 from custody.errors import CustodyError, VerificationError
 from custody.report import Fault, NotChecked, Place
+from custody.words import say
 
 _READ: Final = 1024 * 1024
 
@@ -25,7 +26,7 @@ def items(case: Case) -> str:
     """Every body in the directory is, part for part and as a whole, the one in the manifest."""
     chain = case.need_exchange()
     if case.items is None:
-        raise NotChecked("no directory with items was given")
+        raise NotChecked(say("reason.no-directory"))
     sealed = evidence.sealed_items(case, chain)
     named = evidence.named_headers(case, chain)
     found = 0
@@ -37,8 +38,8 @@ def items(case: Case) -> str:
         _check_file(case, path, item, headers)
         found += 1
     if found < len(sealed):
-        raise NotChecked(f"{len(sealed) - found} of {len(sealed)} items are not in the directory; those that are agree")
-    return f"{found} items"
+        raise NotChecked(say("reason.items-missing", missing=len(sealed) - found, count=len(sealed)))
+    return say("detail.items", count=found)
 
 
 def _candidates(directory: Path, item_id: str) -> tuple[Path, Path]:

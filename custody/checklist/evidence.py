@@ -12,6 +12,7 @@ from custody.errors import CustodyError, VerificationError
 from custody.exchange import Exchange
 from custody.report import Fault, NotChecked, Place
 from custody.statement import Statement
+from custody.words import say
 
 _Item = tuple[str, str]
 """Package id, item id."""
@@ -58,14 +59,14 @@ def rules(case: Case) -> str:
     said = chains.said(case, chain)
     for number, (item, statement, line) in enumerate(zip(chain.entries, said, chain.lines, strict=True)):
         if line is None or (statement is None and item.statement_text):
-            raise NotChecked(f"entry {item.seq} lacks its leaf or statement")
+            raise NotChecked(say("reason.no-leaf", seq=item.seq))
         try:
             exchange.apply(item, statement, index=line.index, registries=registries)
         except CustodyError as error:
             raise Fault(error, chain.place(number)) from error
     if exchange.unchecked:
-        raise NotChecked(f"no registry of {', '.join(sorted(exchange.unchecked))}: keys of recipients are not checked")
-    return f"{len(exchange.packages)} packages, parties {', '.join(sorted(exchange.parties))}"
+        raise NotChecked(say("reason.no-recipient-registry", names=sorted(exchange.unchecked)))
+    return say("detail.exchange", packages=len(exchange.packages), parties=sorted(exchange.parties))
 
 
 def conditions(case: Case) -> str:
@@ -89,7 +90,7 @@ def conditions(case: Case) -> str:
         elif event == "key.released":
             released += 1
             _check_release(chain, act, grants, accepted, blocked)
-    return f"{released} releases" if released else "no header has left"
+    return say("detail.releases", count=released) if released else say("detail.no-release")
 
 
 def _check_release(
@@ -145,7 +146,7 @@ def digests(case: Case) -> str:
         except CustodyError as error:
             raise Fault(error, chain.place(number)) from error
     _check_parts(case, items)
-    return f"{len(items)} items, {receipts} receipts"
+    return say("detail.digests", items=len(items), receipts=receipts)
 
 
 def _spell(**members: Any) -> str:
@@ -219,8 +220,8 @@ def headers(case: Case) -> str:
             raise Fault(error, Place(path)) from error
     missing = named.keys() - case.headers.keys()
     if missing:
-        raise NotChecked(f"{len(missing)} of {len(named)} headers are not in the bundle; those that are agree")
-    return f"{len(named)} headers"
+        raise NotChecked(say("reason.headers-missing", missing=len(missing), count=len(named)))
+    return say("detail.headers", count=len(named))
 
 
 def _check_header(name: str, data: bytes, row: Named) -> None:
@@ -271,7 +272,8 @@ def parts_place(case: Case, item_id: str) -> Place:
 def _whole(case: Case) -> Chain:
     chain = case.need_exchange()
     if not chain.whole or chain.withheld:
-        raise NotChecked(f"{len(chain.withheld)} entries are withheld" if chain.withheld else "the chain is an excerpt")
+        withheld = len(chain.withheld)
+        raise NotChecked(say("reason.withheld", count=withheld) if withheld else say("reason.excerpt-chain"))
     return chain
 
 

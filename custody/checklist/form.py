@@ -3,13 +3,14 @@
 from custody.checklist.case import Case, FileDamaged
 from custody.report import Fault, NotChecked, Place
 from custody.table import table
+from custody.words import say
 
 
 def packing(case: Case) -> str:
     """Every file has the size and both digests of the packing list. Finds damage; a forger changes the list too."""
     if case.damaged:
         raise case.damaged[0]
-    return f"{len(case.bundle.packing.files)} files"
+    return say("detail.files", count=len(case.bundle.packing.files))
 
 
 def canonical(case: Case) -> str:
@@ -20,16 +21,16 @@ def canonical(case: Case) -> str:
     if case.malformed:
         raise case.malformed[0]
     entries = sum(len(chain.entries) for chain in case.chains.values())
-    return f"{entries} entries, {len(case.statements)} statements"
+    return say("detail.canonical", entries=entries, statements=len(case.statements))
 
 
 def shown(case: Case) -> str:
     """entries.csv is, byte for byte, what the entries give."""
     if case.bundle.packing.kind != "export":
-        raise NotChecked("a bundle of this kind has no table")
+        raise NotChecked(say("reason.no-table"))
     chain = case.need_exchange()
     if case.csv is None:
-        raise NotChecked("the export has no entries.csv")
+        raise NotChecked(say("reason.no-csv"))
     offset, rest = 0, case.csv
     for number, line in enumerate(table(entry.data for entry in chain.entries), start=1):
         if not rest.startswith(line, offset):
@@ -40,4 +41,4 @@ def shown(case: Case) -> str:
     if offset != len(rest):
         error = FileDamaged(f"{len(rest) - offset} bytes follow the last entry in entries.csv")
         raise Fault(error, Place("entries.csv", offset=offset))
-    return f"{len(chain.entries)} lines"
+    return say("detail.lines", count=len(chain.entries))

@@ -11,6 +11,7 @@ from pathlib import Path
 from custody import leaf, merkle, tail, tiles
 from custody.leaf import TailLeaf
 from custody.report import NotChecked
+from custody.words import say
 
 _MAX_BUNDLE = tiles.WIDTH * (2 + leaf.ENTRY_LEAF_SIZE)
 
@@ -77,4 +78,4 @@ def _bundle(directory: Path, number: int, needed: int) -> tuple[bytes, int]:
         if path.is_file():
             with path.open("rb") as file:
                 return file.read(_MAX_BUNDLE + 1), width
-    raise NotChecked(f"the mirror lacks leaves from {number * tiles.WIDTH} on")
+    raise NotChecked(say("reason.mirror-short", index=number * tiles.WIDTH))

@@ -10,6 +10,7 @@ from custody.errors import CustodyError, VerificationError
 from custody.note import Note
 from custody.policy import Policy
 from custody.report import NotChecked
+from custody.words import say
 
 
 class IndexTwice(VerificationError):
@@ -48,13 +49,13 @@ def inclusion(case: Case) -> str:
     case.need_chains()
     checkpoint = case.need_checkpoint()
     if case.inclusion is None:
-        raise NotChecked("the inclusion proof was not understood")
+        raise NotChecked(say("reason.inclusion-unread"))
     size, hashes = case.inclusion
     if size != checkpoint.size:
         raise SizeMismatch(f"inclusion proof of a tree of {size} leaves, the checkpoint has {checkpoint.size}")
     leaves = _leaves(case, size)
     batch.verify_batch(leaves=leaves, size=size, hashes=hashes, root=checkpoint.root)
-    return f"{len(leaves)} leaves of {size}"
+    return say("detail.leaves", count=len(leaves), size=size)
 
 
 def _leaves(case: Case, size: int) -> dict[int, bytes]:
@@ -79,14 +80,14 @@ def signed(case: Case) -> str:
     """Every key of the log that the trust file names has signed, and no known signature on the note is wrong."""
     checkpoint = case.need_checkpoint()
     if not case.trust.given:
-        raise NotChecked("no trust file: nobody says which keys are the log's")
+        raise NotChecked(say("reason.no-trust-log"))
     case.cosigned = Cosigned()
     if checkpoint.origin != case.trust.origin:
         raise OriginMismatch(f"checkpoint of {checkpoint.origin}, the trust file speaks of {case.trust.origin}")
     note = open_note_of_log(case, case.note)[1]
     case.cosigned.note = note
     case.cosigned.times.append((checkpoint.size, note.cosignatures()))
-    return f"{len(case.trust.log)} keys of {case.trust.origin}"
+    return say("detail.log-keys", count=len(case.trust.log), origin=case.trust.origin)
 
 
 def open_note_of_log(case: Case, data: bytes) -> tuple[Checkpoint, Note]:
@@ -100,11 +101,11 @@ def quorum(case: Case) -> str:
     note = _verified_note(case)
     policy = case.trust.witnesses
     if policy.is_none:
-        raise NotChecked("the trust file names no quorum of witnesses")
+        raise NotChecked(say("reason.no-quorum"))
     yes, no = who_signed(policy, note)
     if not policy.satisfied(key_ids(note)):
         raise QuorumMissing(f"cosigned by {', '.join(yes) or 'nobody'}, not by {', '.join(no)}")
-    return f"cosigned by {', '.join(yes)}" + (f", not by {', '.join(no)}" if no else "")
+    return say("detail.cosigned-but", yes=yes, no=no) if no else say("detail.cosigned", yes=yes)
 
 
 def audited(case: Case) -> str | None:
@@ -142,7 +143,7 @@ def add_note(case: Case, data: bytes) -> None:
 def _verified_note(case: Case) -> Note:
     case.need_checkpoint()
     if not case.trust.given:
-        raise NotChecked("no trust file: nobody says who the witnesses are")
+        raise NotChecked(say("reason.no-trust-witnesses"))
     if case.cosigned is None or case.cosigned.note is None:
-        raise NotChecked("the log's own signature does not hold")
+        raise NotChecked(say("reason.log-unproven"))
     return case.cosigned.note

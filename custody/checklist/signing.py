@@ -15,6 +15,7 @@ from custody.keys import PublicKey
 from custody.registry import Registry
 from custody.report import Fault, NotChecked, Place
 from custody.statement import SignatureMissing, Statement
+from custody.words import join, say
 
 PARALLEL_ABOVE: Final = 2000
 """Fewer signatures than this are checked sooner than a second process starts."""
@@ -82,8 +83,9 @@ def registries(case: Case) -> str:
         raise fault
     _need_whole(case)
     if not found.registries:
-        raise NotChecked("the bundle holds no registry")
-    return ", ".join(f"{name} ({registry.length} entries)" for name, registry in found.registries.items())
+        raise NotChecked(say("reason.no-registry"))
+    rows = found.registries.items()
+    return join(", ", [say("detail.registry", name=name, count=registry.length) for name, registry in rows])
 
 
 def signers(case: Case) -> str:
@@ -92,7 +94,7 @@ def signers(case: Case) -> str:
     if found.unentitled is not None:
         raise found.unentitled
     if not case.trust.given:
-        raise NotChecked("no trust file: nobody says whose founding keys these are")
+        raise NotChecked(say("reason.no-trust-founders"))
     for name, registry in found.registries.items():
         pins = case.trust.authorities.get(name)
         if pins is not None and not pins & registry.founders:
@@ -102,14 +104,14 @@ def signers(case: Case) -> str:
             raise Fault(error, case.registries[name].place(0))
     absent = sorted(found.concerned - found.registries.keys())
     if absent:
-        raise NotChecked(f"no registry of {', '.join(absent)} in the bundle")
+        raise NotChecked(say("reason.registry-absent", names=absent))
     unpinned = sorted(found.concerned - case.trust.authorities.keys())
     if unpinned:
-        raise NotChecked(f"the trust file pins no key of {', '.join(unpinned)}")
+        raise NotChecked(say("reason.unpinned", names=unpinned))
     _need_whole(case)
     if found.broken:
-        raise NotChecked(f"registries of {', '.join(found.broken)} broke")
-    return f"pinned: {', '.join(sorted(found.concerned))}"
+        raise NotChecked(say("reason.registries-broke", names=sorted(found.broken)))
+    return say("detail.pinned", names=sorted(found.concerned))
 
 
 def signatures(case: Case) -> str:
@@ -118,20 +120,20 @@ def signatures(case: Case) -> str:
     if found.unsigned is not None:
         raise found.unsigned
     if not case.check_signatures:
-        raise NotChecked("left out on request")
+        raise NotChecked(say("reason.left-out"))
     jobs = [_job(needed) for needed in found.needed]
     for number, error in _verify_all(jobs, case.processes):
         raise Fault(error, found.needed[number].place)
     if found.strangers or found.broken:
         names = sorted(found.strangers | found.broken.keys())
-        raise NotChecked(f"keys of {', '.join(names)} are unknown; {len(jobs)} other signatures are right")
-    return f"{len(jobs)} signatures"
+        raise NotChecked(say("reason.keys-unknown", names=names, count=len(jobs)))
+    return say("detail.signatures", count=len(jobs))
 
 
 def _need_whole(case: Case) -> None:
     partial = [name for name, chain in case.registries.items() if chain.withheld or not chain.whole]
     if partial:
-        raise NotChecked(f"registries of {', '.join(partial)} are not whole: a revocation could be missing")
+        raise NotChecked(say("reason.registries-partial", names=partial))
 
 
 def _replay(case: Case) -> Replay:

@@ -26,6 +26,7 @@ from custody.timestamp import (
     TimestampStranger,
     Validation,
 )
+from custody.words import say
 
 _STAMP: Final = re.compile(r"timestamps/(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,2})\.tsr")
 _VALIDATION: Final = re.compile(r"validation/[0-9a-f]{64}\.der")
@@ -77,13 +78,13 @@ class Stamped:
 def timestamps(case: Case) -> str:
     """Every stamp is right, at least one over a checkpoint counts, and renewals hold it up to now."""
     if not any(case.bundle.names(folder) for folder in ("timestamps/", "renewal/", "validation/")):
-        raise NotChecked("the bundle holds none")
+        raise NotChecked(say("reason.no-stamps"))
     if not case.trust.given:
-        raise NotChecked("no trust file: nobody says which authorities to believe")
+        raise NotChecked(say("reason.no-trust-stamps"))
     found = stamped(case)
     strangers = [name for layer in found.layers for name in layer.strangers]
     if not found.layers or not found.layers[0].counting:
-        raise NotChecked("; ".join(strangers[:3]) or "the bundle holds none")
+        raise NotChecked("; ".join(strangers[:3]) or say("reason.no-stamps"))
     if found.unheld:
         raise NotChecked(found.unheld)
     sizes = sorted({size for size, _ in found.layers[0].counting})

@@ -16,6 +16,7 @@ from custody.merkle import RootMismatch
 from custody.note import MAX_NOTE_SIZE, parse_note
 from custody.packing import LeafLine
 from custody.report import Fault, NotChecked, Place
+from custody.words import join, say
 
 
 class OtherHistory(VerificationError):
@@ -100,10 +101,11 @@ def consistency(case: Case) -> str:
 def _conclude(views: list[View], unknown: list[View], walked: Walked | None) -> str:
     missing = [view for view in unknown if view in views and view.newest]
     if missing:
-        raise NotChecked(f"no proof at hand for {'; '.join(view.what for view in missing[:5])} (of {len(views)} views)")
+        raise NotChecked(say("reason.no-proof", views=[view.what for view in missing[:5]], count=len(views)))
     if not views and walked is None:
-        raise NotChecked("nothing to compare with: no checkpoint is held and no signer says what it saw")
-    return "; ".join([*(view.what for view in views if view.newest), *(["the mirror"] if walked else [])])
+        raise NotChecked(say("reason.nothing-to-compare"))
+    newest = [view.what for view in views if view.newest]
+    return join("; ", [*newest, *([say("detail.mirror")] if walked else [])])
 
 
 def completeness(case: Case) -> str:
@@ -113,7 +115,7 @@ def completeness(case: Case) -> str:
     chains = [chain for name, chain in case.chains.items() if name != SERVICE]
     partial = [chain.name for chain in chains if not chain.whole]
     if partial:
-        raise NotChecked(f"an excerpt: leaves of {', '.join(partial)} do not run from seq 0 without a gap")
+        raise NotChecked(say("reason.excerpt", names=partial))
     roots = {chain.tail.root for chain in chains if chain.tail is not None}
     if len(roots) > 1:
         raise tail.TailMismatch(f"{len(roots)} tail roots in one bundle, expected that of the last leaf")
@@ -122,16 +124,16 @@ def completeness(case: Case) -> str:
             _check_tail(chain, chain.tail)
     lacking = [chain.name for chain in chains if chain.tail is None]
     if lacking:
-        raise NotChecked(f"no tail proof for {', '.join(lacking)}")
+        raise NotChecked(say("reason.no-tail", names=lacking))
     if not case.included:
-        raise NotChecked("the tail root is not proven: inclusion did not pass")
+        raise NotChecked(say("reason.tail-unproven"))
     _check_exported(case)
     walked, auditors = mirrored(case), proving.audited(case)
     if walked is not None:
-        return "recomputed from the log's tiles"
+        return say("detail.recomputed")
     if auditors is None:
-        raise NotChecked("claimed by the service; anyone with the log's tiles can check it")
-    return f"every label and tail recomputed by {auditors}"
+        raise NotChecked(say("reason.claimed"))
+    return say("detail.audited", names=auditors)
 
 
 def mirrored(case: Case) -> Walked | None:
@@ -175,7 +177,7 @@ def _compare(case: Case, checkpoint: Checkpoint, view: View, walked: Walked | No
 def _held(case: Case) -> Iterator[View]:
     held = case.trust.held
     if held is not None and held.size > 0:
-        yield View(held.size, held.root, f"the trust file's checkpoint at {held.size}")
+        yield View(held.size, held.root, say("detail.view-held", size=held.size))
 
 
 def _seen(case: Case) -> list[View]:
@@ -190,7 +192,7 @@ def _seen(case: Case) -> list[View]:
             seen, signer = statement.payload["seen"], (statement.authority, statement.principal)
             newest[signer] = max(newest.get(signer, 0), seen["size"])
             place = Place(chain=chain.name, seq=act.entry.seq)
-            what = f"what {statement.authority} saw at {seen['size']}"
+            what = say("detail.view-seen", authority=statement.authority, size=seen["size"])
             found.setdefault(
                 (seen["size"], seen["root"]), View(seen["size"], bytes.fromhex(seen["root"]), what, place, signer)
             )
@@ -215,7 +217,7 @@ def _older(case: Case) -> Older | None:
         try:
             case.older = _read_older(case, case.since)
         except CustodyError as error:
-            raise NotChecked(f"the older bundle or checkpoint cannot be used: {error}") from error
+            raise NotChecked(say("reason.older-unusable", error=str(error))) from error
     return case.older
 
 
@@ -238,7 +240,7 @@ def _read_older(case: Case, path: Path) -> Older:
         checkpoint, _ = proving.open_note_of_log(case, note)
     else:
         checkpoint = Checkpoint.parse(parse_note(note).text)
-    return Older(View(checkpoint.size, checkpoint.root, f"the older checkpoint at {checkpoint.size}"), leaves)
+    return Older(View(checkpoint.size, checkpoint.root, say("detail.view-older", size=checkpoint.size)), leaves)
 
 
 def _begins(path: Path, magic: bytes) -> bool:

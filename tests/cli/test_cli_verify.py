@@ -5,15 +5,18 @@ import html.parser
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rogatory import matter
-from rogatory.messages import EVENTS, in_words
+from rogatory.messages import in_words
 from rogatory.sheet import render
 
 from custody import events
+from custody.trust import Trust
 from custody.verify import verify_bundle
+from custody.words import catalogue
 from tests.cli.conftest import spawn
 from tests.custody.world import World, packed, zipped
 
@@ -276,6 +279,40 @@ def test_an_export_has_a_sheet_too(run, tmp_path):
 
 
 def test_every_event_has_words_and_the_service_is_never_given_a_partys():
-    assert set(EVENTS) == set(events.EVENTS)
     for name, event in events.EVENTS.items():
-        assert EVENTS[name].startswith("noted: ") == (event.kind is None)
+        assert in_words(name).startswith("noted: ") == (event.kind is None)
+        assert in_words(name, "fr").startswith("constaté : ") == (event.kind is None)
+
+
+@pytest.mark.parametrize("asked", ["option", "LC_ALL", "LANG"])
+def test_the_report_is_in_the_language_asked_for_and_its_json_is_not(run, bundle, trust, monkeypatch, asked):
+    words = ("--trust", trust)
+    plain = run("verify", bundle, *words, "--json").json
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    if asked == "option":
+        monkeypatch.setenv("LC_ALL", "en_GB.UTF-8")
+        words += ("--lang", "fr")
+    else:
+        monkeypatch.setenv(asked, "fr_FR.UTF-8")
+    assert "VÉRIFIÉ (code de sortie 0)" in run("verify", bundle, *words).out
+    assert run("verify", bundle, *words, "--json").json == plain
+    assert run("sheet", bundle, "-o", f"{asked}.html", *words).code == 0
+
+
+def test_a_language_without_words_is_a_usage_error(run, bundle, trust):
+    assert run("verify", bundle, "--trust", trust, "--lang", "tlh").code == 2
+
+
+def test_a_french_sheet_leaves_no_english_and_escapes_what_the_bundle_says(bundle, trust):
+    report = verify_bundle(bundle, Trust.parse(trust.read_bytes()))
+    page = render(bundle, report, made_at="2026-11-22T10:00:00.000000Z", language="fr")
+    assert '<html lang="fr">' in page
+    visible = html.unescape(re.sub(r"<style>.*?</style>|<[^>]+>", "\n", page, flags=re.DOTALL))
+    french, english = catalogue("fr"), catalogue("en")
+    spoken = {said for key, said in english.items() if french[key] != said and len(said) > 3}
+    assert not spoken & {line.strip() for line in visible.splitlines()}
+    hostile = replace(report, checks=(replace(report.checks[0], detail="<b>\u202e</b>"), *report.checks[1:]))
+    page = render(bundle, hostile, made_at="2026-11-22T10:00:00.000000Z", language="fr")
+    assert "<b>" not in page
+    assert "\\u{202e}" in page

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rogatory.cli.command import Command, Outcome, flag, option, positional
 from rogatory.cli.tui import Terminal, escape
-from rogatory.cli.verify import CHECKING, check
+from rogatory.cli.verify import CHECKING, check, language
 
 
 def sheet(args: Namespace, terminal: Terminal) -> Outcome:
@@ -15,8 +15,9 @@ def sheet(args: Namespace, terminal: Terminal) -> Outcome:
     from rogatory.statements import utc_now
 
     del terminal
+    chosen = language(args)
     report = check(args)
-    html = page.render(args.bundle, report, made_at=to_time(utc_now()))
+    html = page.render(args.bundle, report, made_at=to_time(utc_now()), language=chosen)
     with args.output.open("wb" if args.replace else "xb") as file:
         file.write(html.encode())
     word = "verified" if report.verified else f"NOT verified: {report.verdict}"

@@ -3,11 +3,13 @@
 Touches no network, no profile, no key: whoever has the file, a trust file and this program can run it.
 """
 
+import os
+import re
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rogatory.cli.command import Command, Outcome, flag, option, positional
+from rogatory.cli.command import Command, CommandProblem, Outcome, flag, option, positional
 from rogatory.cli.tui import Terminal
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ def verify(args: Namespace, terminal: Terminal) -> Outcome:
     report = check(args)
     if args.trust is None:
         terminal.note("no trust file was given, so nobody is believed: --trust FILE")
-    text = report.text().rstrip("\n")
+    text = report.text(language(args)).rstrip("\n")
     last = text.rpartition("\n")[2]
     text = ("" if args.quiet else text[: -len(last)]) + terminal.paint(last, "green" if report.verified else "red")
     return Outcome(json.loads(report.to_json()), text, report.exit_code)
@@ -45,6 +47,23 @@ def check(args: Namespace) -> "Report":
         since=_there(args.since),
         allow_withheld=args.allow_withheld,
     )
+
+
+def language(args: Namespace) -> str:
+    """The language asked for, else that of the terminal, else English.
+
+    Raises:
+        CommandProblem: There are no words in the language asked for.
+    """
+    from custody.words import DEFAULT, languages
+
+    if args.lang is not None:
+        if args.lang not in languages():
+            raise CommandProblem(f"no words in {args.lang!r}, expected one of {', '.join(languages())}")
+        return str(args.lang)
+    locale = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
+    found = re.split(r"[_.@]", locale)[0].lower()
+    return found if found in languages() else DEFAULT
 
 
 def _trust(path: Path | None) -> "Trust | None":
@@ -90,6 +109,11 @@ CHECKING = (
         type=Path,
         completes="file",
     ),
+    option(
+        "--lang",
+        about="language of the report, en or fr; otherwise that of LC_ALL, LC_MESSAGES or LANG; codes stay as they are",
+        metavar="LANG",
+    ),
     flag("--allow-withheld", about="entries that are proven but not disclosed do not make it incomplete"),
 )
 COMMANDS = (
@@ -109,6 +133,7 @@ COMMANDS = (
         examples=(
             "rogatory verify bundle.zip --trust trust.json",
             "rogatory verify bundle.zip --trust trust.json --items received/ --mirror log-mirror/",
+            "rogatory verify bundle.zip --trust trust.json --lang fr",
             "rogatory verify bundle.zip --trust trust.json --json",
         ),
         then="rogatory sheet BUNDLE -o sheet.html --trust FILE prints it for the file of the case.",
