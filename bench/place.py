@@ -28,6 +28,7 @@ _UNHINDERED = {
     "ROGATORY_LOG_LEVEL": "warning",
     "ROGATORY_AUTHORITY_REQUESTS": "0",  # one party plays many
     "ROGATORY_STRANGER_REQUESTS": "0",
+    "ROGATORY_AUTHORITY_AT_ONCE": "1000",
 }
 
 

@@ -16,6 +16,7 @@ class Bell:
     def __init__(self) -> None:
         self._changed = Condition()
         self._rings = 0
+        self._mark = 0
 
     @property
     def rings(self) -> int:
@@ -23,16 +24,22 @@ class Bell:
         with self._changed:
             return self._rings
 
-    def ring(self) -> None:
-        """Wake everybody."""
+    def ring(self, mark: int = 0) -> None:
+        """Wake everybody; `mark` says how far things have come, where that is a number that rises."""
         with self._changed:
             self._rings += 1
+            self._mark = max(self._mark, mark)
             self._changed.notify_all()
 
     def wait(self, rings: int, timeout: float) -> None:
         """Return when it has rung more than `rings` times, or after `timeout` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._rings > rings, timeout)
+
+    def await_mark(self, mark: int, timeout: float) -> None:
+        """Return when it has rung with that mark or a later one, or never with any, or after `timeout` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: not 0 < self._mark < mark, timeout)
 
 
 _bells: WeakKeyDictionary[Pool, Bell] = WeakKeyDictionary()

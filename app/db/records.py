@@ -84,12 +84,15 @@ def wait_for_record(engine: Engine, entry: int | Entry, timeout: float = 2.0) ->
     """
     bell = published(engine.pool)
     end = monotonic() + timeout
+    if isinstance(entry, Entry):
+        with reading(engine) as session:
+            entry = ledger_id_of(session, entry)
+    bell.await_mark(entry, min(timeout, _LOOK_AGAIN))  # looking costs more than waiting, and too early it is in vain
     while True:
         rings = bell.rings
         try:
             with reading(engine) as session:
-                ledger_id = entry if isinstance(entry, int) else ledger_id_of(session, entry)
-                return record_of(session, ledger_id)
+                return record_of(session, entry)
         except NotYetPublished:
             left = end - monotonic()
             if left <= 0:

@@ -60,6 +60,7 @@ class Sequencer:
         self._thread: Thread | None = None
         self._log: GrowingLog | None = None
         self._signed: tuple[int, datetime] | None = None
+        self._placed = 0
         self.failure: Exception | None = None
         """What the last pass ended with, if it failed; for the readiness probe."""
 
@@ -137,6 +138,7 @@ class Sequencer:
             entries = waiting(session, _MOST)
         if entries:
             self._write(log.extend(entries))
+            self._placed = entries[-1].ledger_id
         at = self._now()
         if log.size and (self._signed is None or self._signed[0] != log.size or at - self._signed[1] >= _SIGN_AGAIN):
             self._publish(log, self._sign(log, at), at)
@@ -166,7 +168,7 @@ class Sequencer:
             uow.session.merge(CheckpointRow(size=log.size, root=log.root(), signed_at=at, note=note))
             uow.commit()
         self._signed = (log.size, at)
-        published(self._engine.pool).ring()
+        published(self._engine.pool).ring(self._placed)
 
     def _forget(self) -> None:
         """Memory may be ahead of the database: read it again before the next batch."""
