@@ -49,6 +49,7 @@ def ahead(stage: Iterator[T], depth: int = 1) -> Iterator[T]:
             for value in stage:
                 if not put(value):
                     return
+                del value  # it may be large, and is the consumer's alone while the next one is made
             put(_Ended())
         except BaseException as error:  # noqa: BLE001 - raised again in the consumer
             put(_Failed(error))
@@ -67,6 +68,7 @@ def ahead(stage: Iterator[T], depth: int = 1) -> Iterator[T]:
             if isinstance(value, _Failed):
                 raise value.error
             yield value
+            del value
     finally:
         stop.set()
         thread.join()
@@ -146,5 +148,6 @@ class Sealing:
         for number, window in windows:
             sealed = bytearray(len(window) + 16 * max(1, -(-len(window) // CHUNK)))
             sealer.seal_into(number * _CHUNKS, window, sealed, last=number == last)
+            del window
             self._grid.follow(sealed)  # a buffer of its own, which nobody changes
             yield memoryview(sealed)
