@@ -147,6 +147,9 @@ class Connection:
         passing = isinstance(error, LineDown) or getattr(error, "status", 0) in _TEMPORARY
         return passing and self._reached and waited < self._patience
 
+    def _is_over(self, error: Exception, tries: int, waited: float) -> bool:
+        return tries >= _TRIES and not self.waits_for(error, waited)
+
     def get_json(self, path: str, *, authenticated: bool = True, **params: str | int | None) -> dict[str, Any]:
         """The JSON object at a path."""
         return read_json(self.request("GET", path, params=params, authenticated=authenticated))
@@ -233,18 +236,16 @@ class Connection:
                 answer = self._send(request)
                 refusal = self._refusal(answer, allow)
             except LineDown as error:
-                if not repeat or (tries >= _TRIES and not self.waits_for(error, waited)):
+                if not repeat or self._is_over(error, tries, waited):
                     raise
                 waited += self._pause(tries, None)
                 continue
             if refusal is None:
-                self._reached = True
                 break
             if refusal.status == 401 and authenticated and not renewed:
                 renewed, self._token = True, ""
                 continue
-            lasting = tries >= _TRIES and not self.waits_for(refusal, waited)
-            if refusal.status not in _TEMPORARY or not repeat or lasting:
+            if refusal.status not in _TEMPORARY or not repeat or self._is_over(refusal, tries, waited):
                 raise refusal
             waited += self._pause(tries, refusal.retry_after)
         try:
@@ -267,6 +268,7 @@ class Connection:
 
     def _refusal(self, answer: httpx.Response, allow: frozenset[int]) -> errors.ServiceRefusal | None:
         if answer.status_code < 400 or answer.status_code in allow:
+            self._reached = True
             return None
         try:
             answer.read()
@@ -316,12 +318,12 @@ class Connection:
                 answer = self._send(request)
                 answer.read()
             except LineDown as error:
-                if tries >= _TRIES and not self.waits_for(error, waited):
+                if self._is_over(error, tries, waited):
                     raise
                 waited += self._pause(tries, None)
                 continue
             refusal = errors.from_problem(answer.status_code, None, answer.headers)
-            if answer.status_code not in _TEMPORARY or (tries >= _TRIES and not self.waits_for(refusal, waited)):
+            if answer.status_code not in _TEMPORARY or self._is_over(refusal, tries, waited):
                 break
             waited += self._pause(tries, refusal.retry_after)
         self._take_token(answer)
