@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -21,6 +20,7 @@ from custody.note import VerifierKey
 from storage.interface import Store
 
 VERSION: Final = "0.1.0"
+_FROM_SETTINGS: Final[Any] = None
 
 
 def _nobody() -> None:
@@ -50,6 +50,9 @@ class Runtime:
         now: The clock; aware UTC.
         log_failure: What the sequencer's last pass ended with, if it failed.
         desk: Who is writing which upload in this process.
+        ask_witnesses: Called by who waits for cosignatures.
+        witnesses: Who cosigns, and how many must; from the settings' file.
+        auditors: Who recomputes every leaf before it cosigns; likewise.
     """
 
     settings: Settings
@@ -64,15 +67,13 @@ class Runtime:
     desk: Desk = field(default_factory=Desk)
     ask_witnesses: Callable[[], None] = _nobody
 
-    @cached_property
-    def witnesses(self) -> PolicyFile:
-        """Who cosigns, and how many must."""
-        return PolicyFile(self.settings.policy)
+    witnesses: PolicyFile = field(default=_FROM_SETTINGS)
+    auditors: PolicyFile = field(default=_FROM_SETTINGS)
 
-    @cached_property
-    def auditors(self) -> PolicyFile:
-        """Who recomputes every leaf before it cosigns."""
-        return PolicyFile(self.settings.auditors)
+    def __post_init__(self) -> None:
+        for name, path in (("witnesses", self.settings.policy), ("auditors", self.settings.auditors)):
+            if getattr(self, name) is _FROM_SETTINGS:
+                object.__setattr__(self, name, PolicyFile(path))
 
     def unit_of_work(self) -> UnitOfWork:
         """A new writing transaction."""

@@ -6,21 +6,26 @@ import sqlite3
 import threading
 from argparse import Namespace
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
 import pytest
 from rogatory.witness import Witness
 from rogatory.witness_server import WitnessServer
+from sqlalchemy import text
 
 from app import main
 from app.db import cosignatures, ledger
+from app.db.engine import connect, writing
 from app.db.guard import guard
 from app.db.log_reader import LogReader
 from app.errors import ReadOnly
 from app.jobs.witnesses import Witnesses, WitnessSilent
 from app.main import witnesses
 from app.services import witnessing
+from app.services.fsck import witnessed
+from app.services.fsck.findings import Findings
 from app.services.policies import Member
 from app.settings import Settings, Tls
 from custody import leaf
@@ -144,6 +149,30 @@ def test_the_operator_sees_who_is_behind(stage, capsys):
     assert "be.gent" not in raw(stage, "GET", "policy").text
     events = [entry.event for entry in stage.entries(SERVICE)]
     assert events.count("witness.removed") == 2
+
+
+@pytest.mark.parametrize(
+    "change", ["size = size + 1000003", "key = 'x' || substr(key, 2)", "time = time + 1", "line = x'41'"]
+)
+def test_the_check_finds_a_cosignature_that_was_edited(stage, change):
+    place = note_something(stage)
+    assert witnessing.await_quorum(stage.runtime, place, 20)
+    found = []
+    path, kept = stage.settings.state / "rogatory.db", stage.directory / "edited.db"
+    copy(path, kept)
+    engine = connect(f"sqlite:///{kept}")
+    try:
+        runtime = replace(stage.runtime, engine=engine)
+        with runtime.reading() as session:
+            witnessed.check(session, runtime, Findings(found.append))
+        assert found == []
+        with writing(engine).begin() as connection:
+            connection.execute(text(f"UPDATE cosignatures SET {change} WHERE rowid = 1"))
+        with runtime.reading() as session:
+            witnessed.check(session, runtime, Findings(found.append))
+        assert len(found) == 1
+    finally:
+        engine.dispose()
 
 
 class TestHandingBack:
