@@ -8,11 +8,12 @@ import json
 from typing import Any
 
 from custody import packing, report, trust
-from custody.entry import ENTRY, SERVICE
+from custody.entry_schema import ENTRY
 from custody.events import EVENTS, Event
 from custody.fileproof import FILE_PROOF
 from custody.inventory import HEAD, LINE
 from custody.kinds import KINDS, PAYLOAD_TYPE
+from custody.leaf import SERVICE
 from custody.renewal import RENEWAL
 from custody.schema import Record
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from custody import canonical, entry, events
+from custody.entry_schema import ENTRY
 from custody.errors import FormatError, UnsupportedError
 from custody.events import EVENTS
 from custody.kinds import KINDS
@@ -59,7 +60,7 @@ def sample(schema, *, full, pick=0):
 
 def entries(name, *, full):
     event = EVENTS[name]
-    fields = sample(entry.ENTRY, full=full) | {"event": name}
+    fields = sample(ENTRY, full=full) | {"event": name}
     subject = sorted(event.subject | (event.may_name if full else set()))
     for member in ("subject", "statement", "noted"):
         fields.pop(member, None)
