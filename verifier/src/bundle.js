@@ -1,6 +1,6 @@
 // A bundle read (docs/spec/bundle.md): every file understood or listed as a problem, nothing believed.
 
-import { decimal, fromUtf8, hex, linesOf, malformed, Refusal, unbase64, unhex, unsupported } from "./bytes.js";
+import { decimal, hex, linesOf, malformed, Refusal, unbase64, unhex, unsupported } from "./bytes.js";
 import { readJson } from "./json.js";
 import { readBatch, readHashes, registryHandle } from "./merkle.js";
 import { Policy, readCheckpointText, splitNote } from "./notes.js";
@@ -194,7 +194,7 @@ export class Bundle {
 
   async readConsistency(name, last, bytes) {
     await this.attempt(name, () => {
-      const [head, ...lines] = [...linesOf(bytes)].map(({ data }) => fromUtf8(data, "text-malformed"));
+      const [head, ...lines] = [...linesOf(bytes)].map(({ data }) => new TextDecoder().decode(data));
       if (head !== "rogatory/consistency/v1" || lines.length < 2) throw malformed("batch-malformed", "not a consistency proof");
       const [old, now, ...hashes] = lines;
       const path = [decimal(old), decimal(now)] && readHashes(hashes, "text-malformed");
