@@ -93,6 +93,19 @@ def query(data: bytes) -> tuple[bytes, int]:
     return made.as_bytes(), made.nonce
 
 
+def certificate(data: bytes) -> bytes:
+    """A certificate in DER, from PEM or DER, as a trust file holds roots.
+
+    Raises:
+        TimestampMalformed: It is none.
+    """
+    read = x509.load_pem_x509_certificate if b"-----BEGIN" in data else x509.load_der_x509_certificate
+    try:
+        return read(data).public_bytes(Encoding.DER)
+    except _UNREADABLE as error:
+        raise TimestampMalformed("no certificate in PEM or DER") from error
+
+
 class Reply:
     """A reply, read and not yet believed."""
 

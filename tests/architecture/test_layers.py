@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = {"custody": "custody", "storage": "storage", "app": "app", "client": "client/rogatory"}
-WHEELS = {"rogatory-custody": "custody"}
+WHEELS = {"rogatory-custody": "custody", "rfc3161-client": "rfc3161_client"}
 MODULE_LINES = 400
 FUNCTION_LINES = 40
 LONGER = {"client/rogatory/connection.py:stream": 43}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rogatory.cli import session
-from rogatory.cli.command import Command, CommandProblem, Outcome, flag, option, positional
+from rogatory.cli.command import Command, Outcome, flag, option, positional
 from rogatory.cli.tui import Terminal, escape
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def trust_tsa(args: Namespace, terminal: Terminal) -> Outcome:
     """Trust a time-stamping authority by its root certificate."""
     from dataclasses import replace
 
+    from custody.timestamp import certificate
     from custody.trust import TimestampAuthority
     from rogatory import trust_file
 
@@ -63,7 +64,7 @@ def trust_tsa(args: Namespace, terminal: Terminal) -> Outcome:
     profile = session.load_profile(args)
     trust = trust_file.load(profile.trust)
     others = tuple(each for each in trust.tsa if each.name != args.name)
-    roots = tuple(_root(path) for path in args.root)
+    roots = tuple(certificate(path.read_bytes()) for path in args.root)
     made = TimestampAuthority(args.name, roots, tuple(args.policy))
     tsa = tuple(sorted((*others, made), key=lambda each: each.name))
     demanded = {*trust.require, *(["timestamps"] if args.require else [])}
@@ -72,19 +73,6 @@ def trust_tsa(args: Namespace, terminal: Terminal) -> Outcome:
     fields = {"name": args.name, "roots": len(roots), "policies": list(args.policy), "file": str(profile.trust)}
     said = "; every bundle must bear a stamp that counts" if args.require else ""
     return Outcome(fields, f"stamps by {escape(args.name)} count from now on{said}")
-
-
-def _root(path: Path) -> bytes:
-    """A root certificate, DER, from a file in PEM or DER."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    data = path.read_bytes()
-    try:
-        read = x509.load_pem_x509_certificate if b"-----BEGIN" in data else x509.load_der_x509_certificate
-        return read(data).public_bytes(Encoding.DER)
-    except (ValueError, x509.InvalidVersion) as error:
-        raise CommandProblem(f"{path} is no certificate in PEM or DER", code="malformed", exit_code=3) from error
 
 
 _FROM = option(
