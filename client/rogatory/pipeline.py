@@ -46,11 +46,8 @@ def ahead(stage: Iterator[T], depth: int = 1) -> Iterator[T]:
 
     def run() -> None:
         try:
-            for value in stage:
-                if not put(value):
-                    return
-                del value  # it may be large, and is the consumer's alone while the next one is made
-            put(_Ended())
+            if all(map(put, stage)):  # keeps no value while the next one is made: they may be large
+                put(_Ended())
         except BaseException as error:  # noqa: BLE001 - raised again in the consumer
             put(_Failed(error))
         finally:
