@@ -34,7 +34,7 @@ demo: $(VENV)/.run ## two authorities hand over evidence and prove it offline; E
 serve: $(VENV)/.run ## run the service on embedded defaults; state in ./var
 	@$(BIN)/rogatory-server serve
 
-system: ## install what the tests need of the system (age, ewf-tools, e2fsprogs, node, browsers); root and apt
+system: ## install what the tests need of the system (age, ewf-tools, e2fsprogs, go, node, browsers); root and apt
 	@./tests/system.sh install
 
 node: tests/node/node_modules/.done

@@ -11,6 +11,8 @@ missing() {
   command -v strace >/dev/null 2>&1 || printf 'strace '
   command -v curl >/dev/null 2>&1 || printf 'curl '
   command -v openssl >/dev/null 2>&1 || printf 'openssl '
+  command -v go >/dev/null 2>&1 || printf 'golang-go '
+  [ -d /usr/share/gocode/src/golang.org/x/mod/sumdb ] || printf 'golang-golang-x-mod-dev '
   command -v node >/dev/null 2>&1 || printf 'nodejs '
   command -v npm >/dev/null 2>&1 || printf 'npm '
   { command -v chromium || command -v google-chrome; } >/dev/null 2>&1 || printf 'chromium '

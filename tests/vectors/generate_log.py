@@ -493,6 +493,45 @@ def checkpoints(v):
     signs("of-mldsa44", "what type 0x06 signs, with an empty context", 6, pq)
 
 
+SPECIFIED = {
+    "signed-note": (
+        "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+        "This is an example message.\n",
+        "Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=",
+    ),
+    "the-go-package": (
+        "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
+        "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n",
+        "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=",
+    ),
+}
+"""Examples that others print: vkey, text, what stands after the name in the signature line."""
+SPECIFIED_CHECKPOINT = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"
+
+
+def examples_of_others(v):
+    """The values in the C2SP texts and in golang.org/x/mod/sumdb/note."""
+    for name, (vkey, text, signature) in SPECIFIED.items():
+        owner, _, material = vkey.split("+", 2)
+        about, public = f"the key of an example that others print: {name}", base64.b64decode(material)[1:]
+        v.add(f"example-vkey-of-{name}", "vkey", about, {"text": vkey}, output=ref.full_id(1, public))
+        if ref.vkey(owner, 1, public) != vkey:
+            raise ValueError(f"the reference does not arrive at the key of {name}")
+        for suffix, shown, expect in [("", text, "ok"), ("-changed", text.upper(), "signature-invalid")]:
+            about, data = (
+                f"a note that others print: {name}",
+                {"note": f"{shown}\n— {owner} {signature}\n", "keys": [vkey]},
+            )
+            output = [[owner, None]] if expect == "ok" else None
+            v.add(f"example-note-of-{name}{suffix}", "note", about, data, expect=expect, output=output)
+    v.add("example-checkpoint", "checkpoint", "the checkpoint in tlog-cosignature", {"text": SPECIFIED_CHECKPOINT})
+    data = {"type": 4, "cosigner": "witness.example.com/w1", "time": 1679315147, "text": SPECIFIED_CHECKPOINT}
+    printed = f"cosignature/v1\ntime 1679315147\n{SPECIFIED_CHECKPOINT}".encode()
+    v.add(
+        "example-cosigned-bytes", "cosigned-bytes", "what tlog-cosignature prints as signed", data, output=printed.hex()
+    )
+
+
 def proofs(v):
     note = ref.note(TEXT, [log_line()])
     good = ref.tlog_proof(LABELS[1], SALTS[1], 1, ref.path(1, LEAVES), note)
@@ -607,7 +646,7 @@ def policies(v):
 def vectors():
     found = Vectors()
     parts = (printed_values, leaves, inclusion, consistency, absence, batches)
-    for part in (*parts, ed25519, notes, checkpoints, proofs, tiles, policies):
+    for part in (*parts, ed25519, notes, checkpoints, examples_of_others, proofs, tiles, policies):
         part(found)
     return {f"{name}.json": json.dumps(vector, indent=1, sort_keys=True) + "\n" for name, vector in found.items()}
 
