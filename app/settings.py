@@ -15,6 +15,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from app.quantities import GIB, MIB, duration, number, size
+from app.spellings import addresses, choice, names, path, store_place, switch, text
 from custody.errors import FormatError
 from storage.s3_address import S3Address
 
@@ -53,43 +54,6 @@ class LogLevel(enum.StrEnum):
     ERROR = "error"
 
 
-def _text(value: str) -> str:
-    if not value or not value.isprintable():
-        raise ValueError("printable text")
-    return value
-
-
-def _path(value: str) -> Path:
-    if not value or "\0" in value:
-        raise ValueError("a path")
-    return Path(value).expanduser()
-
-
-def _store(value: str) -> Path | S3Address:
-    if value.lower().startswith("s3:"):
-        return S3Address.parse(value)
-    if "://" in value:
-        raise ValueError("a path, or s3://bucket/prefix")
-    return _path(value)
-
-
-def _names(value: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in value.split(","))
-    if not all(names):
-        raise ValueError("names separated by commas")
-    return names
-
-
-def _choice(kind: type[enum.StrEnum]) -> Callable[[str], enum.StrEnum]:
-    def parse(value: str) -> enum.StrEnum:
-        try:
-            return kind(value)
-        except ValueError:
-            raise ValueError(f"one of {', '.join(kind)}") from None
-
-    return parse
-
-
 def _about(parse: Callable[[str], Any], doc: str, *, shown: str = "") -> dict[str, Any]:
     """What is known of a field beside its type.
 
@@ -108,7 +72,7 @@ class Settings:
     state: Path = field(
         default=Path("var"),
         metadata=_about(
-            _path,
+            path,
             "Directory for everything the service keeps itself: keys, certificates, the default database and store. "
             "Back it up.",
             shown="./var",
@@ -118,7 +82,7 @@ class Settings:
         default=_DERIVED,
         repr=False,  # and for the same reason in no message
         metadata=_about(
-            _text,
+            text,
             "Database URL, `sqlite:///…` or `postgresql+driver://…`. May hold a password and is never shown.",
             shown="SQLite file `rogatory.db` in the state directory",
         ),
@@ -127,7 +91,7 @@ class Settings:
         default=_DERIVED,
         repr=False,  # should somebody have put credentials there, which are refused, no message shows them
         metadata=_about(
-            _store,
+            store_place,
             "The object store, ciphertext only: a directory, or `s3://bucket/prefix?endpoint=https://…&region=…`; "
             "prefix, endpoint and region may be left out. Credentials are never part of it: they come from the usual "
             "`AWS_…` variables and files. What the bucket must be: [stores](../guide/stores.md).",
@@ -137,7 +101,7 @@ class Settings:
     origin: str = field(
         default=_DERIVED,
         metadata=_about(
-            _text,
+            text,
             "Origin of the log: its name in every entry and checkpoint, and the URL of its tiles without `https://`. "
             "Fixed when the state is made and kept there; it never changes once the log has begun.",
             shown="host and port of the public URL, and `/log`",
@@ -146,18 +110,18 @@ class Settings:
     public_url: str = field(
         default=_DERIVED,
         metadata=_about(
-            _text,
+            text,
             "Address under which clients reach the service, `https://…` without a path. It is the issuer and the "
             "audience of tokens.",
             shown="`https://localhost:` and the port",
         ),
     )
-    host: str = field(default="127.0.0.1", metadata=_about(_text, "Address to listen on."))
+    host: str = field(default="127.0.0.1", metadata=_about(text, "Address to listen on."))
     port: int = field(default=8443, metadata=_about(number, "Port to listen on, 1 to 65535."))
     tls: Tls = field(
         default=Tls.AUTO,
         metadata=_about(
-            _choice(Tls),
+            choice(Tls),
             "`auto`: a private authority and certificate, made and renewed in the state directory. `files`: yours, "
             "from the two settings below. `behind-proxy`: plain HTTP to a proxy of yours that speaks TLS; nothing else "
             "may reach the port.",
@@ -165,15 +129,15 @@ class Settings:
     )
     tls_certificate: Path | None = field(
         default=None,
-        metadata=_about(_path, "Certificate chain in PEM; with `ROGATORY_TLS=files` only.", shown="none"),
+        metadata=_about(path, "Certificate chain in PEM; with `ROGATORY_TLS=files` only.", shown="none"),
     )
     tls_key: Path | None = field(
         default=None,
-        metadata=_about(_path, "Its private key in PEM, mode 0600; with `ROGATORY_TLS=files` only.", shown="none"),
+        metadata=_about(path, "Its private key in PEM, mode 0600; with `ROGATORY_TLS=files` only.", shown="none"),
     )
     hostnames: tuple[str, ...] = field(
         default=("localhost", "127.0.0.1", "::1"),
-        metadata=_about(_names, "Names and addresses in the certificate that `auto` makes, separated by commas."),
+        metadata=_about(names, "Names and addresses in the certificate that `auto` makes, separated by commas."),
     )
     min_part_size: int = field(
         default=16 * MIB,
@@ -202,7 +166,7 @@ class Settings:
     policy: Path = field(
         default=_DERIVED,
         metadata=_about(
-            _path,
+            path,
             "File with the policy under which witnesses cosign the log: who they are, where they are asked, how many "
             "must. Change it with `rogatory-server witness`: [witnesses](witnesses.md).",
             shown="`policy` in the state directory",
@@ -210,11 +174,49 @@ class Settings:
     )
     auditors: Path = field(
         default=_DERIVED,
-        metadata=_about(_path, "The same for auditors.", shown="`auditors` in the state directory"),
+        metadata=_about(path, "The same for auditors.", shown="`auditors` in the state directory"),
     )
     witness_interval: timedelta = field(
         default=timedelta(seconds=5),
         metadata=_about(duration, "How often witnesses are asked, 1s to 10s. Nothing waits for them.", shown="5s"),
+    )
+    cadence: timedelta = field(
+        default=timedelta(0),
+        metadata=_about(
+            duration,
+            "Hides how much is recorded: a batch so often, filled up with dummy leaves, 50ms to 1s; 0: when there is "
+            "something to record. Records wait for it, and the log grows all the time.",
+        ),
+    )
+    tsa: tuple[str, ...] = field(
+        default=_DERIVED,
+        metadata=_about(
+            addresses,
+            "Addresses of time-stamping authorities (RFC 3161) that stamp the newest cosigned checkpoint, separated by "
+            "blanks, at most 8: [time](time.md).",
+            shown="none",
+        ),
+    )
+    tsa_roots: Path | None = field(
+        default=None,
+        metadata=_about(
+            path,
+            "File with their root certificates, PEM; a stamp that leads to none is not kept. Without it the root must "
+            "come along in each reply, and nobody vouches for it.",
+            shown="none",
+        ),
+    )
+    stamp_interval: timedelta = field(
+        default=timedelta(hours=1),
+        metadata=_about(duration, "How often each is asked, if anything is new, 1min to 7d.", shown="1h"),
+    )
+    stamp_validation: bool = field(
+        default=False,
+        metadata=_about(
+            switch,
+            "`on`: fetch, once a day, the revocation lists that their certificates name; stamps come with them.",
+            shown="off",
+        ),
     )
     token_lifetime: timedelta = field(
         default=timedelta(minutes=10),
@@ -265,7 +267,7 @@ class Settings:
     log_level: LogLevel = field(
         default=LogLevel.INFO,
         metadata=_about(
-            _choice(LogLevel), "`debug`, `info`, `warning` or `error`. No level logs names, tokens or keys."
+            choice(LogLevel), "`debug`, `info`, `warning` or `error`. No level logs names, tokens or keys."
         ),
     )
 
@@ -277,6 +279,7 @@ class Settings:
         self._set("policy", (self.policy or self.state / "policy").absolute())
         self._set("auditors", (self.auditors or self.state / "auditors").absolute())
         self._set("origin", self.origin or "")
+        self._set("tsa", self.tsa or ())
         self._set("public_url", self.public_url or f"https://localhost:{self.port}")
         _check(self)
 
@@ -341,6 +344,8 @@ def _check(settings: Settings) -> None:
     for name, least, most in (
         ("checkpoint_interval", second / 1000, second / 4),
         ("witness_interval", second, 10 * second),
+        ("cadence", timedelta(0), second),
+        ("stamp_interval", timedelta(minutes=1), timedelta(days=7)),
         ("token_lifetime", second, 600 * second),
         ("idempotency_expiry", timedelta(hours=1), timedelta(days=30)),
         ("upload_expiry", timedelta(minutes=1), timedelta(days=90)),
@@ -348,6 +353,7 @@ def _check(settings: Settings) -> None:
     ):
         value = getattr(settings, name)
         _demand(least <= value <= most, name, value, f"{least} to {most} (h:mm:ss)")
+    _demand(not timedelta(0) < settings.cadence < second / 20, "cadence", settings.cadence, "0, or 50ms at least")
     _demand(
         settings.token_lifetime % second == timedelta(0), "token_lifetime", settings.token_lifetime, "whole seconds"
     )
