@@ -14,7 +14,7 @@ from app.db.models import Base
 
 ROLE: Final = "rogatory_service"
 
-INSERT_ONLY: Final = frozenset({"ledger", "log_leaves", "statements"})
+INSERT_ONLY: Final = frozenset({"ledger", "log_leaves", "stamps", "statements", "validation"})
 """Never changed, never deleted."""
 
 KEPT: Final = frozenset({"chains", "checkpoints", "cosignatures", "sequencer_term", "tail_heads", "tiles"})

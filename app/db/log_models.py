@@ -6,7 +6,7 @@ Only `app.db.ledger` writes the first group, only the sequencer the second. Rows
 
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.columns import At, Base, Hash, Name, Number, Raw, RowId, one_of
@@ -72,7 +72,7 @@ class Pending(Base):
 
 
 class LogLeaf(Base):
-    """A leaf of the log: its data, and for an entry leaf the entry and the bucket of its label."""
+    """A leaf of the log: its data, the bucket of its label unless it is a tail leaf, the entry unless it is a dummy."""
 
     __tablename__ = "log_leaves"
     __table_args__ = (Index(None, "bucket", "idx"),)
@@ -129,3 +129,33 @@ class SequencerTerm(Base):
     __table_args__ = (CheckConstraint("id = 1", name="one"),)
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     term: Mapped[Number]
+
+
+class StampRow(Base):
+    """A time stamp over a cosigned checkpoint of ours, as its authority answered; never changed or deleted."""
+
+    __tablename__ = "stamps"
+    __table_args__ = (Index(None, "tsa", "at"),)
+    size: Mapped[Number] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Of the stamps of this size, from 0."""
+    tsa: Mapped[str] = mapped_column(String(512))
+    """Address of the authority."""
+    at: Mapped[At]
+    """The time in it."""
+    note: Mapped[Raw]
+    """What it is of: for one size always the same bytes."""
+    reply: Mapped[Raw]
+
+
+class ValidationRow(Base):
+    """A revocation list that stamps of an authority are judged by; never changed or deleted."""
+
+    __tablename__ = "validation"
+    tsa: Mapped[str] = mapped_column(String(512), primary_key=True)
+    sha256: Mapped[Hash] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(String(2048))
+    """Where it came from: an address, or empty if it came with a reply."""
+    at: Mapped[At]
+    """When it was made."""
+    data: Mapped[Raw]

@@ -12,7 +12,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-INSERT_ONLY = ("ledger", "statements", "log_leaves")
+INSERT_ONLY = ("ledger", "statements", "log_leaves", "stamps", "validation")
 ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -105,6 +105,17 @@ def create_tables() -> None:
     )
     op.create_index(op.f("ix_spent_tokens_expires_at"), "spent_tokens", ["expires_at"], unique=False)
     op.create_table(
+        "stamps",
+        sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("tsa", sa.String(length=512), nullable=False),
+        sa.Column("at", sa.String(length=27), nullable=False),
+        sa.Column("note", sa.LargeBinary(), nullable=False),
+        sa.Column("reply", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("size", "number", name=op.f("pk_stamps")),
+    )
+    op.create_index(op.f("ix_stamps_tsa_at"), "stamps", ["tsa", "at"], unique=False)
+    op.create_table(
         "statements",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("envelope", sa.LargeBinary(), nullable=False),
@@ -122,6 +133,15 @@ def create_tables() -> None:
         sa.Column("n", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("level", "n", name=op.f("pk_tiles")),
+    )
+    op.create_table(
+        "validation",
+        sa.Column("tsa", sa.String(length=512), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("source", sa.String(length=2048), nullable=False),
+        sa.Column("at", sa.String(length=27), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("tsa", "sha256", name=op.f("pk_validation")),
     )
     op.create_table(
         "authorities",

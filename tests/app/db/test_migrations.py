@@ -68,10 +68,12 @@ def _break(*_):
     raise ZeroDivisionError
 
 
-@pytest.mark.parametrize("table", ["ledger", "log_leaves", "statements"])
+@pytest.mark.parametrize("table", ["ledger", "log_leaves", "stamps", "statements", "validation"])
 @pytest.mark.parametrize("change", ["UPDATE {0} SET {1} = {1}", "DELETE FROM {0}"])
 def test_the_record_is_insert_only_even_for_its_owner(world, table, change):
     world.meddle("INSERT INTO statements (id, envelope) VALUES (:id, :data)", id="ab", data=b"x")
+    world.meddle("INSERT INTO stamps (size, number, tsa, at, note, reply) VALUES (1, 0, 'a', 't', :it, :it)", it=b"x")
+    world.meddle("INSERT INTO validation (tsa, sha256, source, at, data) VALUES ('a', 'b', 'c', 't', :it)", it=b"x")
     world.note(world.open_chain())
     world.sequencer.run_once()
     column = next(iter(Base.metadata.tables[table].primary_key)).name
