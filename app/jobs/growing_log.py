@@ -4,6 +4,7 @@
 object is ahead of the database and must be thrown away and loaded again.
 """
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
@@ -17,6 +18,11 @@ from app.db.log_reader import TILE_HEIGHT, TileReader, committed_size
 from custody import leaf, merkle
 from custody.tail import NO_HEAD, TailTree, bucket_of
 from custody.tiles import WIDTH
+
+_NOISE = 64
+"""Random bytes of a dummy leaf."""
+
+_RANDOM = secrets.SystemRandom()
 
 
 class LogDamaged(Exception):
@@ -92,22 +98,32 @@ class GrowingLog:
             _check_signed(session, tiles)
         return cls(tree, tail, edges)
 
-    def extend(self, entries: Sequence[Waiting]) -> Batch:
-        """Give each entry its place, and end with a tail leaf over all labels so far."""
+    def extend(self, entries: Sequence[Waiting], dummies: int = 0) -> Batch:
+        """Give each entry its place, with so many dummy leaves among them, and end with a tail leaf over all labels."""
         batch = Batch()
-        for entry in entries:
-            bucket = bucket_of(entry.label)
-            if self._tail.head(bucket) == NO_HEAD:
-                batch.first.add(bucket)
-            self._tail.add(entry.label)
-            batch.heads[bucket] = b""
+        places = set(_RANDOM.sample(range(len(entries) + dummies), dummies))
+        coming = iter(entries)
+        for place in range(len(entries) + dummies):
+            if place in places:
+                noise = secrets.token_bytes(_NOISE)
+                self._enter(batch, noise[: leaf.SALT_SIZE], leaf.dummy_leaf(noise), None)
+                continue
+            entry = next(coming)
             data = leaf.entry_leaf(entry.label, leaf.commitment(entry.salt, entry.hash))
-            self._append(batch, data, bucket, entry.ledger_id)
+            self._enter(batch, entry.label, data, entry.ledger_id)
             batch.placed.append(entry.ledger_id)
         self._append(batch, leaf.tail_leaf(self._tail.root()), None, None)
         for bucket in batch.heads:
             batch.heads[bucket] = self._tail.head(bucket)
         return batch
+
+    def _enter(self, batch: Batch, label: bytes, data: bytes, ledger_id: int | None) -> None:
+        bucket = bucket_of(label)
+        if self._tail.head(bucket) == NO_HEAD:
+            batch.first.add(bucket)
+        self._tail.add(label)
+        batch.heads[bucket] = b""
+        self._append(batch, data, bucket, ledger_id)
 
     def _append(self, batch: Batch, data: bytes, bucket: int | None, ledger_id: int | None) -> None:
         batch.leaves.append({"idx": self.size, "data": data, "bucket": bucket, "ledger_id": ledger_id})
@@ -140,9 +156,9 @@ def write(session: Session, batch: Batch) -> None:
     if led_on := [_named(row) for bucket, row in heads.items() if bucket not in batch.first]:
         query = update(TailHead).where(TailHead.bucket == bindparam("at_bucket")).values(head=bindparam("at_head"))
         connection.execute(query, led_on)
-    connection.execute(
-        delete(Pending).where(Pending.ledger_id == bindparam("at_id")), [{"at_id": placed} for placed in batch.placed]
-    )
+    if batch.placed:
+        gone = [{"at_id": placed} for placed in batch.placed]
+        connection.execute(delete(Pending).where(Pending.ledger_id == bindparam("at_id")), gone)
 
 
 def _named(row: dict[str, object]) -> dict[str, object]:

@@ -10,6 +10,7 @@ Every batch ends in a tail leaf, so every checkpoint does: docs/adr/0003-every-b
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from threading import Event, Lock, Thread
@@ -35,6 +36,9 @@ _POLL = 0.2
 _PAUSE = 0.5
 """Seconds after a failure, or between attempts to be elected."""
 
+FILLED = 4
+"""Entry leaves of the smallest batch where batches come at a cadence."""
+
 _SIGN_AGAIN = timedelta(seconds=60)
 """A checkpoint older than this is signed again with a new time: a quiet log must not look like a dead one."""
 
@@ -49,10 +53,21 @@ class Sequencer:
         origin: The log's name.
         signers: The log's keys, each named like the origin.
         now: The clock, aware UTC.
+        cadence: Where outsiders shall not see how much there is to record: a batch so often, no more and no less,
+            each filled up with dummy leaves to FILLED or a power of two above.
     """
 
-    def __init__(self, engine: Engine, origin: str, signers: Sequence[SignerKey], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        origin: str,
+        signers: Sequence[SignerKey],
+        now: Callable[[], datetime],
+        *,
+        cadence: timedelta | None = None,
+    ) -> None:
         self._engine, self._origin, self._signers, self._now = engine, origin, tuple(signers), now
+        self._cadence = cadence.total_seconds() if cadence else None
         self._election, self._guard = Election(engine), guard(engine)
         self._bell = Bell()
         self._stopping = Event()
@@ -129,15 +144,19 @@ class Sequencer:
                 self._stopping.wait(_PAUSE)
                 continue
             self.failure = None
-            if not placed:
+            if self._cadence is not None:
+                self._stopping.wait(self._cadence - time.monotonic() % self._cadence)
+            elif not placed:
                 self._bell.wait(rings, _POLL)
 
     def _advance(self) -> int:
         log = self._log or self._load()
         with reading(self._engine) as session:
             entries = waiting(session, _MOST)
+        dummies = 0 if self._cadence is None else _filled(len(entries)) - len(entries)
+        if entries or dummies:
+            self._write(log.extend(entries, dummies))
         if entries:
-            self._write(log.extend(entries))
             self._placed = entries[-1].ledger_id
         at = self._now()
         if log.size and (self._signed is None or self._signed[0] != log.size or at - self._signed[1] >= _SIGN_AGAIN):
@@ -173,3 +192,8 @@ class Sequencer:
     def _forget(self) -> None:
         """Memory may be ahead of the database: read it again before the next batch."""
         self._log = self._signed = None
+
+
+def _filled(entries: int) -> int:
+    """How many entry leaves a batch shows that holds so many entries."""
+    return max(FILLED, 1 << (entries - 1).bit_length() if entries else 0)

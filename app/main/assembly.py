@@ -108,7 +108,7 @@ def assemble(settings: Settings, clock: Callable[[], datetime] = now) -> Service
     engine = connect(settings.database)
     migrate.upgrade(engine)
     store = open_store(settings)
-    sequencer = Sequencer(engine, kept.origin, kept.signers, clock)
+    sequencer = Sequencer(engine, kept.origin, kept.signers, clock, cadence=settings.cadence)
     runtime = Runtime(
         settings=settings,
         origin=kept.origin,

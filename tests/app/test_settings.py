@@ -146,6 +146,7 @@ def test_an_empty_variable_counts_as_absent(name):
 WRONG = {
     "state": ["a\0b"],
     "policy": ["a\0b"],
+    "cadence": ["1ms", "2s", "often"],
     "auditors": ["a\0b"],
     "database": ["mysql://u:hunter2@db/x", "hunter2", "sqlite://"],
     "store": ["a\0b", "file:///data", "s3:", "s3://", "s3://A", "s3://bucket?endpoint=http://store.example", "s3://bucket?x=y",

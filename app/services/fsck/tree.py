@@ -1,7 +1,7 @@
 """The log rebuilt from its leaves: tree, tiles, tails, checkpoints; held to what is stored and signed."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, Final
 
 from sqlalchemy import Row, func, select
@@ -44,9 +44,13 @@ class Rebuilt:
         return self._tree.root()
 
     def take(self, row: Row[Any]) -> None:
-        """The next leaf: its data must follow from its entry, or from all labels before it."""
+        """The next leaf: its data must follow from its entry, or from all labels before it, or stand for nothing."""
         where, expect = f"leaf {row.idx}", self._findings.expect
-        if row.ledger_id is None:
+        label = _label_of_a_dummy(row)
+        if label is not None:
+            expect("log_leaves.bucket", where, bucket_of(label), row.bucket)
+            self.tail.add(label)
+        elif row.ledger_id is None:
             expect("log_leaves.data", where, leaf.tail_leaf(self.tail.root()), row.data)
             expect("log_leaves.bucket", where, None, row.bucket)
         elif row.hash is None:
@@ -55,7 +59,7 @@ class Rebuilt:
             expect("log_leaves.data", where, leaf.entry_leaf(row.label, leaf.commitment(row.salt, row.hash)), row.data)
             expect("log_leaves.bucket", where, bucket_of(row.label), row.bucket)
             self.tail.add(row.label)
-        self.ends_in_tail = row.ledger_id is None
+        self.ends_in_tail = row.ledger_id is None and label is None
         self._grow(merkle.leaf_hash(row.data))
 
     def _grow(self, hash_: bytes) -> None:
@@ -86,6 +90,16 @@ class Rebuilt:
         self.tiles += 1
         found = self._session.scalar(select(TileRow.data).where(TileRow.level == level, TileRow.n == n))
         self._findings.expect("tiles.data", f"level {level} tile {n}", data, found)
+
+
+def _label_of_a_dummy(row: Row[Any]) -> bytes | None:
+    """The label of an entry leaf that belongs to no entry; None of any other leaf."""
+    if row.ledger_id is not None or row.bucket is None:
+        return None
+    with suppress(leaf.LeafMalformed):
+        found = leaf.parse(row.data)
+        return found.label if isinstance(found, leaf.EntryLeaf) else None
+    return None
 
 
 def check(session: Session, origin: str, keys: Sequence[VerifierKey], findings: Findings) -> int:

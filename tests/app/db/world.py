@@ -60,13 +60,13 @@ class SqliteFile:
 class World:
     """A database and its sequencer, at a fixed time."""
 
-    def __init__(self, database):
-        self.database, self.clock = database, Clock()
+    def __init__(self, database, cadence=None):
+        self.database, self.clock, self.cadence = database, Clock(), cadence
         self.engine = connect(database.url)
         self.sequencer = self.another_sequencer()
 
     def another_sequencer(self, engine=None):
-        return Sequencer(engine or self.engine, ORIGIN, SIGNERS, self.clock)
+        return Sequencer(engine or self.engine, ORIGIN, SIGNERS, self.clock, cadence=self.cadence)
 
     def restart(self):
         """The process dies and another begins: nothing is left but the database."""
