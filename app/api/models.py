@@ -214,10 +214,11 @@ class GrantOut(Out):
 
     id: HexDigest
     envelope: str
+    record: RecordOut
 
 
 class ManifestOut(Out):
-    """The manifest with its record, and every later grant."""
+    """The manifest with its record, and every later grant with its own, in the order of the log."""
 
     envelope: str
     record: RecordOut
@@ -230,7 +231,10 @@ class ManifestOut(Out):
         return cls(
             envelope=view.envelope.decode(),
             record=RecordOut.of(view.record),
-            grants=[GrantOut(id=each, envelope=envelope.decode()) for each, envelope in view.grants],
+            grants=[
+                GrantOut(id=each, envelope=envelope.decode(), record=RecordOut.of(record))
+                for each, envelope, record in view.grants
+            ],
             sealed=view.sealed,
         )
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.auth.policy import THE_SERVICE, WORKING, Caller
 from app.db import ledger
+from app.db.log_models import LedgerRow
 from app.db.models import (
     Grant,
     GrantKind,
@@ -81,12 +82,12 @@ class View:
 
 @dataclass(frozen=True)
 class ManifestView:
-    """The manifest with its record, and every later grant."""
+    """The manifest with its record, and every later grant as id, envelope and record, in the order of the log."""
 
     envelope: bytes
     record: Record
     sealed: str
-    grants: Sequence[tuple[str, bytes]]
+    grants: Sequence[tuple[str, bytes, Record]]
 
 
 @retried
@@ -269,15 +270,18 @@ def view_manifest(package: str, caller: Caller, runtime: Runtime) -> ManifestVie
         )
         envelope = session.get_one(StatementRow, row.manifest_id).envelope
         query = (
-            select(Grant.statement_id, StatementRow.envelope)
+            select(LedgerRow.id, Grant.statement_id, StatementRow.envelope)
             .join(StatementRow, StatementRow.id == Grant.statement_id)
+            .join(LedgerRow, LedgerRow.statement_id == Grant.statement_id)
             .where(Grant.package_id == row.id, Grant.kind == GrantKind.GRANT)
-            .order_by(Grant.statement_id)
+            .order_by(LedgerRow.id)
         )
-        grants = [(found_id, body) for found_id, body in session.execute(query)]
+        rows = list(session.execute(query).tuples())
         sealed_id = headers.ledger_id(session, row.manifest_id)
         uow.commit()
-    return ManifestView(envelope, ledger.wait_for_record(runtime.engine, sealed_id), row.sealed_hash, grants)
+    record = ledger.wait_for_record(runtime.engine, sealed_id)
+    grants = [(name, body, ledger.wait_for_record(runtime.engine, number)) for number, name, body in rows]
+    return ManifestView(envelope, record, row.sealed_hash, grants)
 
 
 def _seal(session: Session, runtime: Runtime, found: InPackage, said: Admitted, command: On) -> Entry:

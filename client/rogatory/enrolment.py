@@ -141,6 +141,21 @@ def change_principal(
     return statement.sign(payload, [authority_key])
 
 
+def change_authority(
+    signer: SigningKey, *, origin: str, authority: str, change: str, reason: str, at: datetime
+) -> Statement:
+    """Suspend the authority itself, or reinstate it; `change` is `suspended` or `reinstated`.
+
+    While it is suspended only its recovery key speaks: that is what must sign the reinstatement.
+    """
+    payload = _common(origin, authority, "act", at) | {
+        "event": f"authority.{change}",
+        "subject": {"authority": authority},
+        "detail": {"reason": reason},
+    }
+    return statement.sign(payload, [signer])
+
+
 def add_key(
     authority_key: SigningKey,
     new: SigningKey | Recipient,

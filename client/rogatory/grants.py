@@ -7,13 +7,14 @@ for the new recipients' proven keys. One item has one file key, hence one plaint
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 
 from custody.sealing import Identity, build_header
 from custody.statement import Statement
 from custody.text import to_time
 from rogatory.connection import Connection
-from rogatory.directory import Directory
-from rogatory.headers import hand_out, open_headers
+from rogatory.directory import Directory, RecipientKeys
+from rogatory.headers import Opened, hand_out, open_headers
 from rogatory.lodging import Lodge, Lodged
 from rogatory.offers import Offer
 from rogatory.send import put_header
@@ -42,19 +43,51 @@ def grant(
         NotPinned, RegistryWrong, RegistryStale, NoRecipientKey: A recipient cannot be sealed to.
         KeyCommitmentMismatch: Our own header does not hold the item's key; nothing is granted.
     """
-    sealing = offer.manifest.payload["sealing"]
-    recipients = directory.recipients(to, kind=sealing)
-    keys = [recipient for row in recipients for recipient in row.recipients()]
+    recipients = directory.recipients(to, kind=offer.manifest.payload["sealing"])
     opened = open_headers(offer, hand_out(lodge, speaker, offer), identities)
+    rows = [
+        {"code": code, "text_sha256": sha256(text.encode()).hexdigest()}
+        for code, text in sorted((conditions or {}).items())
+    ]
+    return write_grant(
+        offer,
+        opened,
+        recipients,
+        connection=connection,
+        lodge=lodge,
+        speaker=speaker,
+        terms={"until": to_time(until) if until else None, "conditions": rows or None},
+    )
+
+
+def write_grant(
+    offer: Offer,
+    opened: Opened,
+    recipients: Sequence[RecipientKeys],
+    *,
+    connection: Connection,
+    lodge: Lodge,
+    speaker: Speaker,
+    terms: Mapping[str, Any],
+) -> tuple[Statement, Lodged]:
+    """Put a header of every opened item for these keys, and sign the grant that names them.
+
+    Args:
+        offer: The package.
+        opened: File keys that match the manifest's commitments.
+        recipients: Proven keys, all of the manifest's kind.
+        connection: To the service.
+        lodge: Where the grant goes.
+        speaker: Who grants.
+        terms: `until` and `conditions` as a grant spells them, or None.
+    """
+    sealing = offer.manifest.payload["sealing"]
+    keys = [recipient for row in recipients for recipient in row.recipients()]
     items = []
     for item, file_key in sorted(opened.keys.items()):
         header = build_header(file_key, keys)
         name = put_header(connection, offer.package, header)
         items.append({"id": item, "header": {"size": len(header), "sha256": name}})
-    rows = [
-        {"code": code, "text_sha256": sha256(text.encode()).hexdigest()}
-        for code, text in sorted((conditions or {}).items())
-    ]
     said = speaker.say(
         "grant",
         offer.handle,
@@ -62,7 +95,7 @@ def grant(
         recipients=[row.fields() for row in recipients],
         sealing=sealing,
         items=items,
-        until=to_time(until) if until else None,
-        conditions=rows or None,
+        until=terms.get("until"),
+        conditions=terms.get("conditions"),
     )
     return said, lodge.lodge(f"/v1/packages/{offer.package}/grants", said, event="grant.added")

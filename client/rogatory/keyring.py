@@ -7,6 +7,10 @@ which know no passphrase here: keep them on an encrypted disk.
     authority.pem     signs the authority's registry           statement.pem   signs a principal's statements
     encryption.age    opens what was sealed to the authority   login.pem       logs the principal in
     recovery/recovery.pem   revokes the authority's last key: belongs in a safe, not on this machine
+
+A key that is to follow another lies beside it as `<name>.next` until the registry has it; then it takes its place. An
+old signing key is gone with that, old encryption identities stay in their file, after the one in use: they open what
+was sealed before.
 """
 
 from collections.abc import Callable
@@ -24,6 +28,7 @@ Passphrase = Callable[[Path], bytes]
 AUTHORITY, RECOVERY, ENCRYPTION = "authority.pem", "recovery.pem", "encryption.age"
 STATEMENT, LOGIN = "statement.pem", "login.pem"
 RECOVERY_DIRECTORY = "recovery"
+_NEXT = ".next"
 _NOTE = "KEEP-THIS-ELSEWHERE.txt"
 _RECOVERY_NOTE = """The key beside this note is the recovery key of authority keys {key_id}.
 
@@ -126,10 +131,14 @@ class Keyring:
         """The authority's keys; the recovery key too where its file is found."""
         recovery = (recovery_directory or self.directory / RECOVERY_DIRECTORY) / RECOVERY
         return AuthorityKeys(
-            load_signing_key(self.directory / AUTHORITY, self._passphrase),
+            self.key(AUTHORITY),
             load_identities(self.directory / ENCRYPTION)[0],
             load_signing_key(recovery, self._passphrase) if recovery.exists() else None,
         )
+
+    def key(self, name: str) -> SigningKey:
+        """One signing key by the name of its file, also `recovery.pem` where this is the directory it lies in."""
+        return load_signing_key(self.directory / name, self._passphrase)
 
     def principal(self) -> PrincipalKeys:
         """The principal's keys."""
@@ -137,6 +146,51 @@ class Keyring:
             load_signing_key(self.directory / STATEMENT, self._passphrase),
             load_signing_key(self.directory / LOGIN, self._passphrase),
         )
+
+    def next_key(self, name: str, *, alg: str = "ed25519", like: Path | None = None) -> SigningKey:
+        """The key to follow the one in file `name`: made now, or by a change that was interrupted; see `take_next`.
+
+        Args:
+            name: `authority.pem`, `statement.pem` or `login.pem`.
+            alg: Of the new key.
+            like: Locked with a passphrase if this file is, with the same; by default like the key it follows.
+
+        Raises:
+            FileMissing: The file to be like is not there.
+            PassphraseNeeded: It is locked, and nobody can be asked.
+        """
+        waiting, pattern = self.directory / f"{name}{_NEXT}", like or self.directory / name
+        ask = self._passphrase
+        if not waiting.exists():
+            locked = b"ENCRYPTED" in private_files.read(pattern)
+            load_signing_key(pattern, ask)  # so that a wrong passphrase never locks a new key
+            private_files.create(waiting, SigningKey.generate(alg).to_pem(ask(pattern) if ask and locked else None))
+        return load_signing_key(waiting, None if ask is None else lambda _: ask(pattern))
+
+    def next_identity(self, kind: str) -> Identity:
+        """The identity to follow the one in use, likewise."""
+        waiting = self.directory / f"{ENCRYPTION}{_NEXT}"
+        current = load_identities(self.directory / ENCRYPTION)[0].recipient
+        if waiting.exists() and load_identities(waiting)[0].recipient == current:
+            waiting.unlink()  # it took its place, and whoever put it there could not tidy up
+        if not waiting.exists():
+            store_identity(waiting, generate_identity(kind))
+        return load_identities(waiting)[0]
+
+    def has_next(self, name: str) -> bool:
+        """Whether a change of the key in file `name` was interrupted."""
+        return (self.directory / f"{name}{_NEXT}").exists()
+
+    def take_next(self, name: str) -> None:
+        """Let the next key take its place, once the registry has it. Of encryption identities the older ones stay."""
+        waiting, place = self.directory / f"{name}{_NEXT}", self.directory / name
+        if name == ENCRYPTION:
+            older = private_files.read(place) if place.exists() else b""
+            private_files.replace(place, private_files.read(waiting) + older)
+            waiting.unlink()
+        else:
+            waiting.replace(place)
+        private_files.sync_directory(self.directory)
 
     def _refuse_taken(self, *paths: Path) -> None:
         for path in paths:

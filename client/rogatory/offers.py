@@ -7,7 +7,6 @@ from typing import Any
 from custody import manifest as manifests
 from custody import statement
 from custody.errors import CustodyError
-from custody.registry import FOREVER
 from custody.sealing import Identity
 from custody.statement import Statement
 from rogatory.connection import AnswerMalformed, Connection
@@ -109,6 +108,27 @@ class Offers:
             ManifestWrong, RecordRefused: It is not what the log's record says was sealed.
             ManifestUnsigned, NotPinned, RegistryWrong: Its signer is not who it must be.
         """
+        said, sealed, rows = self._fetch(package)
+        release, names_us = self._choose(said, rows)
+        return _offer(said, sealed, release, names_us=names_us)
+
+    def all(self, package: str) -> list[Offer]:
+        """An offer for the manifest and for each grant that names our authority, whichever of its keys.
+
+        Raises:
+            ManifestWrong, ManifestUnsigned, RecordRefused: As for `look`.
+        """
+        said, sealed, rows = self._fetch(package)
+        found = [_offer(said, sealed, said, names_us=True)] if self._keys_of(said) else []
+        for row in rows:
+            candidate = _statement(row.get("envelope"), "grant")
+            if self._keys_of(candidate):
+                self._check_grant(candidate, row.get("record"), said)
+                found.append(_offer(said, sealed, candidate, names_us=True))
+        return found
+
+    def _fetch(self, package: str) -> tuple[Statement, str, Any]:
+        """The manifest, checked; the hash of its entry; the grants as the service shows them."""
         answer = self._connection.get_json(f"/v1/packages/{package}/manifest")
         said = _statement(answer.get("envelope"), "manifest")
         record, entry = self._lodge.take(answer.get("record"), event="package.sealed", said=said)
@@ -119,36 +139,33 @@ class Offers:
         except CustodyError as error:
             raise ManifestWrong(f"the manifest of package {package}: {error}") from error
         self._check_signer(said, event="package.sealed", at=record.index)
-        release, names_us = self._choose(said, answer.get("grants", []))
-        return Offer(
-            package=package,
-            exchange=exchange_id(said.payload["chain"]),
-            manifest=said,
-            sealed=entry.hash.hex(),
-            release=release,
-            names_us=names_us,
-        )
+        return said, entry.hash.hex(), answer.get("grants", [])
 
     def _choose(self, said: Statement, rows: Any) -> tuple[Statement | None, bool]:
         """The first of manifest and grants with a header for a key at hand; the newest grant goes before older."""
         names_us = False
-        candidates = [said, *(_statement(row.get("envelope"), "grant") for row in reversed(rows))]
-        for candidate in candidates:
-            keys = {
-                key
-                for row in candidate.payload["recipients"]
-                if row["authority"] == self._authority
-                for key in row["keys"]
-            }
+        shown = [(_statement(row.get("envelope"), "grant"), row.get("record")) for row in reversed(rows)]
+        for candidate, record in [(said, None), *shown]:
+            keys = self._keys_of(candidate)
             names_us = names_us or bool(keys)
             if not keys & self._keys:
                 continue
             if candidate is not said:
-                if candidate.payload["manifest"] != said.id:
-                    raise ManifestWrong(f"grant {candidate.id} is for another manifest")
-                self._check_signer(candidate, event="grant.added", at=FOREVER)
+                self._check_grant(candidate, record, said)
             return candidate, True
         return None, names_us
+
+    def _keys_of(self, said: Statement) -> set[str]:
+        """Our authority's keys that a manifest or grant names."""
+        rows = said.payload["recipients"]
+        return {key for row in rows if row["authority"] == self._authority for key in row["keys"]}
+
+    def _check_grant(self, grant: Statement, shown: Any, manifest: Statement) -> None:
+        """Its signer is judged by its place in the log: a key that was rotated since does not undo it."""
+        if grant.payload["manifest"] != manifest.id:
+            raise ManifestWrong(f"grant {grant.id} is for another manifest")
+        record, _ = self._lodge.take(shown, event="grant.added", said=grant)
+        self._check_signer(grant, event="grant.added", at=record.index)
 
     def _check_signer(self, said: Statement, *, event: str, at: int) -> None:
         known = self._directory.authority(said.authority)
@@ -159,6 +176,17 @@ class Offers:
             raise ManifestUnsigned(
                 f"the {said.kind} of {said.authority} is not signed as it must be: {error}"
             ) from error
+
+
+def _offer(said: Statement, sealed: str, release: Statement | None, *, names_us: bool) -> Offer:
+    return Offer(
+        package=said.payload["package"],
+        exchange=exchange_id(said.payload["chain"]),
+        manifest=said,
+        sealed=sealed,
+        release=release,
+        names_us=names_us,
+    )
 
 
 def _statement(envelope: Any, kind: str) -> Statement:

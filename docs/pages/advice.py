@@ -143,6 +143,9 @@ BY_CODE = {
     # the client
     "rogatory:client-error": "see the message, and the more particular errors below",
     "rogatory:usage": "see `--help` of the command",
+    "rogatory:key-not-live": "see which keys the registry has; `rogatory keys recover` replaces an authority's with "
+    "its recovery key",
+    "rogatory:no-older-identity": "nothing is to be done: the identity in use is the only one",
     "rogatory:recovery-key-missing": "bring the recovery key for this one step, then lock it away again",
     "rogatory:ambiguous-id": "type more of the id",
     "rogatory:profile-name": "choose a name of plain letters and digits",

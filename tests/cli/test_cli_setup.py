@@ -268,7 +268,7 @@ def lodged(monkeypatch, keys, run):
 
     class Answer:
         class entry:  # noqa: N801
-            seq = 3
+            seq, statement_id = 3, "ab" * 32
 
         class record:  # noqa: N801
             index = 17
@@ -291,17 +291,17 @@ def test_a_principal_is_lodged_and_becomes_the_profiles(run, lodged, keys):
 
 def test_roles_and_keys_change_by_signed_statements(run, lodged):
     run("enrolment", "principal", "--role", "sender")
-    assert run("enrolment", "role", "approver").code == 0
-    assert run("enrolment", "role", "approver", "--end").code == 0
-    assert run("enrolment", "key", "revoke", "ab" * 32, "--reason", "stolen").code == 0
-    assert run("enrolment", "key", "suspend", "ab" * 16, "--reason", "left").code == 0
+    assert run("role", "grant", "approver").code == 0
+    assert run("role", "end", "approver").code == 0
+    assert run("keys", "revoke", "ab" * 32, "--reason", "stolen").code == 0
+    assert run("principal", "suspend", "ab" * 16, "--reason", "left").code == 0
     assert [said.payload.get("event", said.payload.get("action")) for said in lodged[1:]] == [
         "role.granted",
         "role.ended",
         "revoke",
         "principal.suspended",
     ]
-    assert run("enrolment", "key", "suspend", "ab" * 32, "--reason", "left").code == 2
+    assert run("principal", "suspend", "ab" * 32, "--reason", "left").code == 2
 
 
 # ---------------------------------------------------------------- doctor

@@ -287,7 +287,7 @@ REGISTRY_ATTACKS = {
 @pytest.fixture(scope="module")
 def registry(theatre):
     """The receiver's registry as it is fetched, with a last entry that ends something: {name: bytes}."""
-    theatre.run(theatre.receiver, "enrolment", "role", "auditor", "--end")
+    theatre.run(theatre.receiver, "role", "end", "auditor")
     path = f"/v1/authorities/{theatre.receiver.authority}/registry"
     with client_of(theatre.sender) as client:
         archive = zipfile.ZipFile(io.BytesIO(client.connection.request("GET", path).content))

@@ -56,8 +56,8 @@ def play(theatre):
     with_key = Operator(snapshot(stage.state, root / "with-key")).registry(root / "with-key.zip", third.authority)
     (identity,) = keyring.load_identities(third.home / "default" / "keys" / keyring.ENCRYPTION)
     principal = json.loads((third.home / "default" / "profile.json").read_text())["principal"]
-    for key in (identity.recipient.key_id, principal):
-        theatre.run(third, "enrolment", "key", "revoke", key, "--reason", "left")
+    for words in (("keys", "revoke", identity.recipient.key_id), ("principal", "revoke", principal)):
+        theatre.run(third, *words, "--reason", "left")
     bundle, mirror = root / "honest.zip", root / "mirror"
     theatre.run(theatre.sender, "log", exchange)
     theatre.run(theatre.receiver, "bundle", exchange, "-o", bundle)
@@ -642,7 +642,7 @@ COMMANDS = {
     "exchange close": ["exchange", "close", "OTHER"],
     "bundle": ["bundle", "EXCHANGE", "-o", "NOWHERE"],
     "export": ["export", "EXCHANGE", "-o", "NOWHERE"],
-    "enrolment role": ["enrolment", "role", "approver", "--end"],
+    "role end": ["role", "end", "approver"],
 }
 
 

@@ -87,7 +87,7 @@ def test_a_revoked_client_is_locked_out_at_once_and_its_authority_is_not(theatre
     party = theatre.stage.party("lu.left", "LU", "Parti")
     theatre.run(party, "inbox")
     principal = json.loads((party.home / "default" / "profile.json").read_text())["principal"]
-    theatre.run(party, "enrolment", "key", "revoke", principal, "--reason", "left")
+    theatre.run(party, "principal", "revoke", principal, "--reason", "left")
     said = theatre.run(party, "inbox", expect=4)
     assert "revoked" in refused(said, 4)
     theatre.run(party, "doctor", expect=None)
