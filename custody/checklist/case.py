@@ -110,10 +110,10 @@ class Chain:
         offset = sum(len(packing.encode_leaf(leaf)) for leaf in self.leaves[:number])
         return Place(f"{self.folder}leaves.jsonl", number + 1, offset, self.name, self.leaves[number].seq)
 
-    @property
+    @cached_property
     def withheld(self) -> tuple[int, ...]:
         """The seq of each line whose entry is not disclosed."""
-        if len(self.entries) == len(self.leaves):
+        if self.lines is self.leaves:
             return ()
         disclosed = {item.seq for item in self.entries}
         return tuple(leaf.seq for leaf in self.leaves if leaf.seq not in disclosed)

@@ -1,5 +1,6 @@
 """Checks of the log: leaves under the root, its signature on the checkpoint, the quorum's cosignatures."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from custody import batch, leaf, merkle
@@ -102,24 +103,27 @@ def quorum(case: Case) -> str:
     policy = case.trust.witnesses
     if policy.is_none:
         raise NotChecked(say("reason.no-quorum"))
-    yes, no = who_signed(policy, note)
-    if not policy.satisfied(key_ids(note)):
+    ids = key_ids(note)
+    yes, no = who_signed(policy, ids)
+    if not policy.satisfied(ids):
         raise QuorumMissing(f"cosigned by {', '.join(yes) or 'nobody'}, not by {', '.join(no)}")
     return say("detail.cosigned-but", yes=yes, no=no) if no else say("detail.cosigned", yes=yes)
 
 
 def audited(case: Case) -> str | None:
-    """Who of the auditors cosigned, if enough of them did."""
-    policy = case.trust.auditing
-    if policy is None or policy.is_none or case.cosigned is None or case.cosigned.note is None:
+    """Who of the auditors cosigned this checkpoint or a later one of its history, if enough of them did.
+
+    Whoever has recomputed the leaves of a larger tree has recomputed those of this one. Not so of a smaller tree.
+    """
+    policy, checkpoint = case.trust.auditing, case.checkpoint
+    if policy is None or policy.is_none or checkpoint is None or case.cosigned is None:
         return None
-    note = case.cosigned.note
-    return ", ".join(who_signed(policy, note)[0]) if policy.satisfied(key_ids(note)) else None
+    ids = {key_id for size, found in case.cosigned.times if size >= checkpoint.size for key_id, _ in found}
+    return ", ".join(who_signed(policy, ids)[0]) if policy.satisfied(ids) else None
 
 
-def who_signed(policy: Policy, note: Note) -> tuple[list[str], list[str]]:
-    """Names of the authorities that cosigned, and of those that did not."""
-    ids = key_ids(note)
+def who_signed(policy: Policy, ids: AbstractSet[str]) -> tuple[list[str], list[str]]:
+    """Names of the authorities that cosigned with keys (full ids), and of those that did not."""
     yes = [name for name, keys in policy.who().items() if keys & ids]
     return yes, [name for name in policy.who() if name not in yes]
 
@@ -130,7 +134,7 @@ def key_ids(note: Note) -> set[str]:
 
 
 def add_note(case: Case, data: bytes) -> None:
-    """Count another note's cosignatures for bounds of time; the caller has shown it to be of the same history."""
+    """Count another note's cosignatures, for times and for auditors; the caller has shown it to be of this history."""
     if case.cosigned is None or case.cosigned.note is None:
         return
     try:

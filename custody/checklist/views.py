@@ -60,9 +60,10 @@ class View:
 
 @dataclass(frozen=True)
 class Older:
-    """What the reader kept from before: a checkpoint, and the leaf lines of a bundle where it was one."""
+    """What the reader kept from before: a checkpoint with its note, and the leaf lines of a bundle where it was one."""
 
     view: View
+    note: bytes
     leaves: dict[str, list[LeafLine]]
 
 
@@ -93,6 +94,8 @@ def consistency(case: Case) -> str:
             unknown.append(view)
         elif view.place is not None and view.place.file == f"checkpoints/{view.size}":
             proving.add_note(case, case.notes[view.size])
+        elif older is not None and view is older.view:
+            proving.add_note(case, older.note)
     if older is not None:
         _check_older(case, checkpoint, older)
     return _conclude(views, unknown, walked)
@@ -240,7 +243,8 @@ def _read_older(case: Case, path: Path) -> Older:
         checkpoint, _ = proving.open_note_of_log(case, note)
     else:
         checkpoint = Checkpoint.parse(parse_note(note).text)
-    return Older(View(checkpoint.size, checkpoint.root, say("detail.view-older", size=checkpoint.size)), leaves)
+    view = View(checkpoint.size, checkpoint.root, say("detail.view-older", size=checkpoint.size))
+    return Older(view, note, leaves)
 
 
 def _begins(path: Path, magic: bytes) -> bool:

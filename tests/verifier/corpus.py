@@ -14,6 +14,7 @@ import pytest
 
 from custody.errors import CustodyError
 from tests.custody import test_verify_attacks as attacks
+from tests.custody import test_verify_auditors as auditors
 from tests.custody import test_verify_flips as flips
 from tests.custody import test_verify_mutations as mutations
 from tests.custody import world
@@ -79,7 +80,7 @@ def of_attacks(directory):
     for attack, check, _ in attacks.REPAIRED:
         with recording(cases, f"{attack.__name__} {check}"):
             attack(attacks.honest(seen=check == "consistency")).verify()
-    for number, (name, function) in enumerate(plain_tests(attacks)):
+    for number, (name, function) in enumerate([*plain_tests(attacks), *plain_tests(auditors)]):
         path = directory / str(number)
         path.mkdir()
         with recording(cases, name):

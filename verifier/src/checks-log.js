@@ -29,7 +29,7 @@ export function inclusion(facts) {
 }
 
 /** Keys whose cosignatures mean something to the reader, beside the log's own. */
-const cosigners = ({ policy, auditors }) => [...new Map([...policy.witnesses.values(), ...(auditors?.witnesses.values() ?? [])].map((vkey) => [vkey.text, vkey])).values()];
+export const cosigners = ({ policy, auditors }) => [...new Map([...policy.witnesses.values(), ...(auditors?.witnesses.values() ?? [])].map((vkey) => [vkey.text, vkey])).values()];
 
 export function log(facts) {
   const { trust } = facts, checkpoint = needCheckpoint(facts);
@@ -119,10 +119,12 @@ export function consistency(facts) {
   needCheckpoint(facts);
   allUnderstood(bundle);
   checkSeen(facts);
-  if (since?.error) throw new NotChecked(`what was given to compare cannot be used: ${since.error.message}`);
+  if (since?.error) throw unusable(since);
   const all = views(facts), tiles = mirrored(facts), missing = [];
   for (const view of all) {
-    if (!at(view.place, () => compare(view, bundle, tiles?.roots)) && view.demanded) missing.push(`${view.who} at ${view.size}`);
+    const known = at(view.place, () => compare(view, bundle, tiles?.roots));
+    if (!known && view.demanded) missing.push(`${view.who} at ${view.size}`);
+    if (known && view.bytes) addNote(facts, view);
   }
   for (const [size, note] of [...bundle.checkpoints].sort(([a], [b]) => a - b)) {
     const place = { file: note.file };
@@ -134,7 +136,7 @@ export function consistency(facts) {
   return [...all.filter(({ demanded }) => demanded).map(({ who, size }) => `${who} at ${size}`), ...(tiles ? ["the mirror"] : [])].join("; ");
 }
 
-/** Count another note's cosignatures for bounds of time, once it was shown to be of the same history. */
+/** Count another note's cosignatures, for times and for auditors, once it was shown to be of this history. */
 function addNote(facts, { bytes, size }) {
   const { trust } = facts;
   if (!facts.opened) return;
@@ -144,6 +146,8 @@ function addNote(facts, { bytes, size }) {
     if (error.code === undefined) throw error;
   }
 }
+
+const unusable = ({ error }) => new NotChecked(`what was given to compare cannot be used: ${error.message}`);
 
 /** Every leaf line of the older bundle that is given is still there, unchanged. */
 function checkKept(bundle, { leaves, note }) {
@@ -176,6 +180,7 @@ function mirrored(facts) {
 
 function walk(facts) {
   const { bundle, mirror } = facts, { size } = bundle.checkpoint;
+  if (facts.since?.error) throw unusable(facts.since);
   const wanted = new Set([size, ...bundle.checkpoints.keys(), ...views(facts).map((view) => view.size)]);
   const tree = new Growing(), tail = new Tail(), known = new Set(), roots = new Map();
   if (mirror.length < size) throw new NotChecked(`the mirror lacks leaves from ${mirror.length} on`);
@@ -214,7 +219,7 @@ export async function readMirror(files) {
 // ---------------------------------------------------------------- completeness, time
 
 export function completeness(facts) {
-  const { bundle, trust, opened } = facts;
+  const { bundle, trust } = facts;
   const chains = understood(bundle).filter(({ name }) => name !== "@service");
   needCheckpoint(facts);
   const cut = chains.filter((chain) => !chain.whole).map(({ name }) => name);
@@ -229,7 +234,8 @@ export function completeness(facts) {
   if (!facts.passed.inclusion) throw new NotChecked("the tail root is not proven: inclusion did not pass");
   checkExported(bundle);
   if (mirrored(facts)) return "recomputed from the log's tiles";
-  const ids = new Set(opened ? cosignedBy(opened).map(([id]) => id) : []);
+  // Whoever has recomputed the leaves of a larger tree has recomputed those of this one; not so of a smaller tree.
+  const ids = new Set((facts.cosigned ?? []).filter(({ size }) => size >= bundle.checkpoint.size).flatMap(({ cosigned }) => cosigned.map(([id]) => id)));
   if (!trust.auditors?.satisfied(ids)) throw new NotChecked("claimed by the service; anyone with the log's tiles can check it");
   return "every label and tail recomputed by auditors";
 }

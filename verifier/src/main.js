@@ -4,7 +4,7 @@ import { NotChecked, Refusal } from "./bytes.js";
 import { Bundle } from "./bundle.js";
 import { bodies, chain, labels, registries, rules, signatures, signers, statements } from "./checks-chain.js";
 import { canonical, conditions, digests, headers, items, packing, table } from "./checks-evidence.js";
-import { completeness, consistency, inclusion, log, quorum, readMirror, time } from "./checks-log.js";
+import { completeness, consistency, cosigners, inclusion, log, quorum, readMirror, time } from "./checks-log.js";
 import { openArchive, openDirectory } from "./container.js";
 import { readCheckpointText, splitNote, openCheckpoint } from "./notes.js";
 import { report } from "./report.js";
@@ -42,8 +42,8 @@ async function open(given, progress) {
 async function readSince(given, trust, bundle) {
   try {
     const { bytes, leaves } = given instanceof Map || !(await isNote(given)) ? await readOlder(given, bundle) : { bytes: await given.read(0, given.size), leaves: new Map() };
-    if (trust.given) openCheckpoint(bytes, trust.origin, trust.log, [...trust.policy.witnesses.values()]);
-    return { note: readCheckpointText(splitNote(bytes).text), leaves };
+    if (trust.given) openCheckpoint(bytes, trust.origin, trust.log, cosigners(trust));
+    return { note: { bytes, ...readCheckpointText(splitNote(bytes).text) }, leaves };
   } catch (error) {
     if (error instanceof Refusal) return { error };
     throw error;
