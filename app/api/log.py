@@ -84,6 +84,15 @@ def cosigning(runtime: Runtime) -> APIRouter:
             note = cosignatures.cosigned_note(session, size)
         return _answer(note, _TEXT, _ASK, if_none_match)
 
+    @router.get("/cosigned/{key}", response_class=Response, responses=_READ)
+    def cosigned_by(key: str, if_none_match: IfNoneMatch = None) -> Response:
+        """The newest checkpoint that the key with this full id cosigned."""
+        with runtime.reading() as session:
+            note = cosignatures.newest_note_of(session, key)
+        if note is None:
+            raise NotFound("no checkpoint is cosigned by a key of this full id")
+        return _answer(note, _TEXT, _ASK, if_none_match)
+
     @router.get("/policy", response_class=Response, responses=_READ)
     def policy(if_none_match: IfNoneMatch = None) -> Response:
         """The policy under which the service collects cosignatures; binds nobody."""

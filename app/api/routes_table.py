@@ -35,6 +35,7 @@ ROUTES: Final[dict[str, Route]] = {
     "GET <log>/checkpoint": _LOG,
     "GET <log>/tile/{path:path}": _LOG,
     "GET <log>/cosigned": _LOG,
+    "GET <log>/cosigned/{key}": _LOG,
     "GET <log>/policy": _LOG,
     "GET <log>/auditors": _LOG,
     "POST <log>/cosignatures": Route(

@@ -51,6 +51,13 @@ def newest_of(session: Session, keys: Iterable[str]) -> tuple[int, int] | None:
     return (row.size, row.time) if row else None
 
 
+def newest_note_of(session: Session, key: str) -> bytes | None:
+    """The note of the largest published checkpoint that a key (full id) cosigned, all cosignatures at hand in it."""
+    query = select(CosignatureRow.size).join(CheckpointRow, CheckpointRow.size == CosignatureRow.size)
+    found = session.scalar(query.where(CosignatureRow.key == key).order_by(CosignatureRow.size.desc()).limit(1))
+    return cosigned_note(session, found) if found is not None else None
+
+
 def satisfying(session: Session, policy: Policy, *, above: int, up_to: int, newest: bool) -> int | None:
     """The smallest or newest size s, above < s ≤ up_to, whose cosignatures satisfy a policy; None if there is none."""
     if policy.is_none:

@@ -71,8 +71,13 @@ class PublicLog:
         """The newest signed note; nothing about it is checked."""
         return self._connection.request("GET", f"{self._prefix}/checkpoint", authenticated=False).content
 
+    def cosigned_by(self, key: str) -> bytes | None:
+        """The newest note that a key (full id) cosigned, if it has cosigned any; nothing about it is checked."""
+        found = self.text(f"cosigned/{key}")
+        return found.encode() if found is not None else None
+
     def text(self, name: str) -> str | None:
-        """A policy that the service shows, `policy` or `auditors`; nothing about it is checked."""
+        """A text that the service shows, as `policy` or `auditors`, if it does; nothing about it is checked."""
         answer = self._connection.request("GET", f"{self._prefix}/{name}", authenticated=False, allow=frozenset({404}))
         return answer.text if answer.status_code == _OK else None
 
