@@ -1,24 +1,33 @@
 """Ends what has run out of time: download handles, unfinished uploads, spent tokens, idempotency keys."""
 
+import logging
 from collections.abc import Callable
+from typing import Final
 
 from sqlalchemy import delete, select
 
 from app.db.models import Download, Exchange, Idempotency, Package, SpentToken, Upload, UploadState
-from app.errors import Refusal
+from app.errors import StateConflict, UploadSuperseded
 from app.services import downloads, uploads
 from app.services.places import place_of
 from app.services.runtime import Runtime
+from storage.interface import StoreError
+
+_log: Final = logging.getLogger("rogatory.lapse")
 
 
 def run(runtime: Runtime, stopping: Callable[[], bool]) -> int:
-    """Do all that is due; how many handles and uploads were ended."""
-    ended = 0
-    for step in (_close_download, _end_upload):
-        while not stopping() and step(runtime):
-            ended += 1
+    """Do all that is due; how many handles and uploads were ended.
+
+    An upload whose bytes the store does not publish stays until the next round, and holds up no other.
+    """
+    ended, stuck = 0, set[str]()
+    while not stopping() and _close_download(runtime):
+        ended += 1
+    while not stopping() and _end_upload(runtime, stuck):
+        ended += 1
     _forget(runtime)
-    return ended
+    return ended - len(stuck)
 
 
 def _close_download(runtime: Runtime) -> bool:
@@ -37,19 +46,23 @@ def _close_download(runtime: Runtime) -> bool:
     return True
 
 
-def _end_upload(runtime: Runtime) -> bool:
-    """One upload that has expired: finished if all its bytes are on record, else ended."""
+def _end_upload(runtime: Runtime, stuck: set[str]) -> bool:
+    """One upload that has expired: finished if all its bytes are on record, else ended; whether there was one."""
     at = runtime.now()
     due = (Upload.state == UploadState.OPEN, Upload.expires_at <= at)
     with runtime.reading() as session:
-        row = session.scalar(select(Upload).where(*due).limit(1))
+        row = session.scalar(select(Upload).where(*due, Upload.id.not_in(stuck)).limit(1))
     if row is None:
         return False
     if row.offset == row.length:
         try:
             uploads.finish(place_of(row), at, runtime)
-        except Refusal:
-            pass  # its package takes no items any more: it is ended like any other
+        except (StateConflict, UploadSuperseded):
+            pass  # its package takes no items any more: it is ended like any other, unless somebody goes on with it
+        except StoreError as error:
+            _log.error("upload is not published", extra={"facts": {"upload": row.id, "code": error.code}})
+            stuck.add(row.id)
+            return True
         else:
             return True
     with runtime.unit_of_work() as uow:

@@ -2,12 +2,14 @@
 
 Up to 16 MiB are kept in memory and put as a whole part where they are one. A part that is larger, or that several
 requests fill, arrives as pieces and is folded when it is full; pieces are at least 8 MiB but at the end of a request. A
-partial upload of unknown place stays in pieces. An offset is committed only after its bytes are durable. All methods
-block: call them in a worker thread, one at a time. Nothing is locked while bytes are awaited.
+partial upload of unknown place stays in pieces. An offset is committed only after its bytes, and all before them, are
+durable; whole parts may be put side by side. All methods block: call them in worker threads. Nothing is locked while
+bytes are awaited.
 """
 
 import hashlib
 from collections.abc import Sequence
+from threading import Lock
 from typing import Final
 
 from app.errors import ChecksumMismatch, TooLarge, UploadSuperseded
@@ -51,13 +53,23 @@ class Intake:
     """One request writing to one upload."""
 
     def __init__(self, runtime: Runtime, place: Place, checksum: Checksum | None) -> None:
-        """Take the place of any other request; `place` comes from `uploads.take_over`."""
+        """Take the place of any other request; `place` comes from `uploads.take_over`.
+
+        Raises:
+            UploadSuperseded: A later request is here already.
+            StoreDown: An older one hangs in a write.
+            StoreError: What came of the unfinished part cannot be read.
+        """
         self._runtime, self._place, self._checksum = runtime, place, checksum
-        self._offset = place.offset
         self._committed = place.offset
-        self._parts: list[tuple[int, PartDigest]] = []
+        self._kept: dict[int, tuple[int, tuple[int, PartDigest] | None]] = {}
+        self._turn = Lock()
         self._writer: Writer = runtime.desk.enter(place.id, place.fence)
-        self._hash = runtime.desk.recall(place.id, place.offset) or self._reread()
+        try:
+            self._hash = runtime.desk.recall(place.id, place.offset) or self._reread()
+        except BaseException:
+            self.leave()
+            raise
         self.composite: str | None = None
         """Of all parts, once the upload is complete; of a partial upload never."""
 
@@ -66,19 +78,24 @@ class Intake:
         """Bytes that are durable and on record."""
         return self._committed
 
-    @property
-    def complete(self) -> bool:
-        """Whether the last byte is in."""
-        return self._offset == self._place.length
-
     def room(self, at: int) -> int:
         """How many bytes a `put` at that offset should bring, if the request has them; 0 when the upload is full."""
         within = (self._place.start + at) % self._place.part_size
         limit = WHOLE if self._place.part_size <= WHOLE else PIECE
         return min(limit, self._place.part_size - within, self._place.length - at)
 
-    def put(self, chunks: Sequence[bytes]) -> None:
-        """Keep the next bytes, at most `room` of them; without a checksum to await, durably on record.
+    def stands_alone(self, at: int, size: int) -> bool:
+        """Whether bytes at that offset are a whole part, which can be kept while those before it still are."""
+        place = self._place
+        index, within = divmod(place.start + at, place.part_size)
+        whole = min(place.part_size, place.start + place.length - index * place.part_size)
+        return within == 0 and size == whole and not place.loose and self._checksum is None
+
+    def put(self, chunks: Sequence[bytes], at: int) -> None:
+        """Keep bytes at an offset, at most `room` of them; what is kept without a gap is then on record.
+
+        Bytes that stand alone may be put beside others; else those before them must have been put. With a checksum to
+        await nothing is on record before `end`.
 
         Raises:
             UploadSuperseded: A later request has taken over.
@@ -86,12 +103,14 @@ class Intake:
             StoreError: Nothing of these bytes is on record.
         """
         size = sum(map(len, chunks))
-        if size > self.room(self._offset):
+        if size > self.room(at):
             raise TooLarge(f"bytes beyond the upload's length of {self._place.length}")
         with self._writer:
-            self._keep(chunks, size)
-        if self._checksum is None:
-            self._record()
+            part = self._keep(chunks, at, size)
+        with self._turn:
+            self._kept[at] = size, part
+            if self._checksum is None:
+                self._record()
 
     def end(self) -> None:
         """The request is over and all of it was put; record what is not yet.
@@ -101,7 +120,8 @@ class Intake:
         """
         if self._checksum is not None:
             self._checksum.check()
-        self._record()
+        with self._turn:
+            self._record()
 
     def leave(self) -> None:
         """Be done, however it went; what is on record stays."""
@@ -112,36 +132,42 @@ class Intake:
         """Whether bytes of a request that broke off may be kept."""
         return self._checksum is None
 
-    def _keep(self, chunks: Sequence[bytes], length: int) -> None:
+    def _keep(self, chunks: Sequence[bytes], at: int, length: int) -> tuple[int, PartDigest] | None:
+        """Make the bytes durable; the part that they make full, if they do."""
         place, store = self._place, self._runtime.store
-        index, within = divmod(place.start + self._offset, place.part_size)
+        index, within = divmod(place.start + at, place.part_size)
         number, size = index + 1, min(place.part_size, place.start + place.length - index * place.part_size)
-        for chunk in chunks:
-            self._hash.update(chunk)
-            if self._checksum is not None:
+        if self._checksum is not None:
+            for chunk in chunks:
                 self._checksum.update(chunk)
         full = within + length == size and not place.loose
-        digest = self._hash.digest() if full else b""
         try:
             if full and within == 0:
-                store.put_part(place.token, number, chunks, size=size, sha256=digest)
-            else:
-                store.put_piece(place.token, number, within, b"".join(chunks))
-                if full:
-                    store.fold(place.token, number, size=size, sha256=digest)
+                digest = store.put_part(place.token, number, chunks, size=size, sha256=None)
+                return number, PartDigest(size, digest)
+            for chunk in chunks:
+                self._hash.update(chunk)
+            store.put_piece(place.token, number, within, b"".join(chunks))
+            if not full:
+                return None
+            digest, self._hash = self._hash.digest(), fresh_hash()
+            store.fold(place.token, number, size=size, sha256=digest)
         except (Superseded, UploadNotFound) as error:
             raise UploadSuperseded("another process has taken over this upload, or ended it") from error
-        self._offset += length
-        if full:
-            self._parts.append((number, PartDigest(size, digest)))
-            self._hash = fresh_hash()
+        return number, PartDigest(size, digest)
 
     def _record(self) -> None:
-        if self._offset != self._committed:
-            uploads.advance(self._place, self._offset, self._parts, self._runtime)
-            self._parts, self._committed = [], self._offset
-            self._runtime.desk.remember(self._place.id, self._committed, self._hash)
-        if self.complete and self.composite is None and not self._place.partial:
+        """Put on record what is kept up to the first gap."""
+        offset, parts = self._committed, list[tuple[int, PartDigest]]()
+        while offset in self._kept:
+            size, part = self._kept.pop(offset)
+            offset += size
+            parts += [part] if part is not None else []
+        if offset != self._committed:
+            uploads.advance(self._place, offset, parts, self._runtime)
+            self._committed = offset
+            self._runtime.desk.remember(self._place.id, offset, self._hash)
+        if offset == self._place.length and self.composite is None and not self._place.partial:
             self.composite = uploads.finish(self._place, self._runtime.now(), self._runtime)
 
     def _reread(self) -> RunningHash:

@@ -69,8 +69,7 @@ def create_partial(command: CreatePartial, runtime: Runtime) -> tuple[Place, boo
         tokens.append(runtime.store.begin(key, part_size=MAX_PART) if command.start is None else "")
         while True:
             with suppress(_Ended):
-                place, fresh, used = _begin(command, runtime, part_size, tokens[0], tokens[1])
-                return place, fresh
+                return _begin(command, runtime, part_size, (tokens[0], tokens[1]), used)
             tokens[0] = runtime.store.begin(key, part_size=part_size)
     finally:
         for token in tokens:
@@ -84,14 +83,15 @@ class _Ended(Exception):
 
 @retried
 def _begin(
-    command: CreatePartial, runtime: Runtime, part_size: int, token: str, own_token: str
-) -> tuple[Place, bool, set[str]]:
-    whole = command.whole
+    command: CreatePartial, runtime: Runtime, part_size: int, tokens: tuple[str, str], used: set[str]
+) -> tuple[Place, bool]:
+    """Put it on record; `used` names tokens that a row may have then, also where the commit was not answered."""
+    whole, (token, own_token) = command.whole, tokens
+    used.clear()
     with runtime.acting() as uow:
         session = uow.session
         found = access.package(session, whole.package, whole.caller, "upload.create", lock=True)
         access.open_for(found.exchange, "upload.completed")
-        used: set[str] = set()
         row = open_upload(session, whole, part_size, command.way)
         if row is None:
             if not token:
@@ -113,7 +113,7 @@ def _begin(
         row.expires_at = whole.at + runtime.settings.upload_expiry
         place = place_in(row, partial)
         uow.commit()
-    return place, fresh, used
+    return place, fresh
 
 
 def _checked(command: CreatePartial, runtime: Runtime) -> int:
