@@ -8,6 +8,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from app import VERSION
 from app.api import authorities, downloads, exchanges, front, packages, problems, uploads
 from app.api.edge import Edge
 from app.api.limits import Limits
@@ -15,7 +16,7 @@ from app.api.log import cosigning, public_log
 from app.api.problems import MEDIA_TYPE, documented
 from app.api.traffic import Traffic
 from app.services.health import Readiness
-from app.services.runtime import VERSION, Runtime
+from app.services.runtime import Runtime
 
 THREADS: Final = 64
 """Requests that work at once; no more than the database has connections."""

@@ -7,13 +7,13 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
 
+from app import VERSION
 from app.api.deps import RuntimeDep, body_of
 from app.api.models import AliveOut, JwksOut, MetadataOut, ReadyOut, ServiceOut, TokenError, TokenOut
 from app.api.problems import documented
 from app.auth.jwt_syntax import TokenRefused
 from app.services import health, login
 from app.services.login import ScopeRefused
-from app.services.runtime import VERSION
 from custody.kinds import ROLES
 from custody.text import to_time
 

@@ -2,35 +2,55 @@
 
 Everything is put together here: settings, state, database, store, log, application, server. Exit codes: 0; 1 our own
 mistake; 2 usage or settings; 5 something does not answer now; 7 refused; 20 what is kept does not add up.
+
+Commands are named here and imported when they run: half of the time of a short one would go into importing the server.
 """
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
+from app import VERSION
 from app.errors import Refusal
-from app.main import commands, upkeep, witnesses
-from app.main.assembly import Service, assemble, create_app, open_store
 from app.main.options import REFUSED, TEMPORARY, USAGE, fail
-from app.services.runtime import VERSION
 from app.settings import SettingsError
 from custody.errors import CustodyError
 from storage.interface import StoreError
 
+if TYPE_CHECKING:
+    from app.main.assembly import Service, assemble, open_store
+    from app.main.server import create_app
+
 __all__ = ["Service", "assemble", "cli", "create_app", "open_store"]
+
+_WHERE: Final = {"Service": "assembly", "assemble": "assembly", "create_app": "server", "open_store": "assembly"}
 
 _TEMPORARY: Final = frozenset(
     {"database-down", "overloaded", "not-yet-published", "read-only", "store-down", "store-full"}
 )
 
 
+def __getattr__(name: str) -> Any:
+    """What is put together here, imported when somebody asks for it."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _named(f"{_WHERE[name]}.{name}")
+
+
+def _named(place: str) -> Any:
+    """A thing of a module beside this one."""
+    module, _, name = place.partition(".")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+
+
 def cli(arguments: Sequence[str] | None = None) -> None:
     """Run a command of the operator and end the process with its code."""
     options = _parser().parse_args(arguments)
     try:
-        code = options.command(options)
+        code = _named(options.command)(options)
     except SettingsError as error:
         code = fail(str(error), "see docs/operations/settings.md, or run rogatory-server check-config", USAGE)
     except Refusal as error:
@@ -54,11 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--state", type=Path, metavar="DIR", help="state directory (default: ROGATORY_STATE, or ./var)")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, function, text in (
-        ("init", commands.init, "make the state: keys, certificate, database, store; repeatable"),
-        ("migrate", commands.migrate, "bring the database to the schema of this version"),
+        ("init", "commands.init", "make the state: keys, certificate, database, store; repeatable"),
+        ("migrate", "commands.migrate", "bring the database to the schema of this version"),
         (
             "check-config",
-            commands.check_config,
+            "commands.check_config",
             "try settings, database, store, keys and certificate, and say what is wrong",
         ),
     ):
@@ -76,7 +96,7 @@ def _add_fsck(parser: argparse.ArgumentParser) -> None:
     parser.description = "Replay every chain, rebuild the log, hold tables and store to them. Changes nothing."
     parser.add_argument("--objects", action="store_true", help="read every body and header back, and hash it")
     parser.add_argument("--json", action="store_true", help="one JSON object a line: the findings, then the summary")
-    parser.set_defaults(command=upkeep.fsck)
+    parser.set_defaults(command="upkeep.fsck")
 
 
 def _add_collect(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +105,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--older-than", metavar="AGE", default="1d", help="leave what is younger alone: 1h or more (default: 1d)"
     )
-    parser.set_defaults(command=upkeep.collect)
+    parser.set_defaults(command="upkeep.collect")
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +119,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take entries though no witness answers; goes on record, and is refused if one has shown another log",
     )
-    parser.set_defaults(command=commands.serve)
+    parser.set_defaults(command="server.serve")
 
 
 def _add_witness(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
@@ -108,7 +128,7 @@ def _add_witness(parser: argparse.ArgumentParser, common: argparse.ArgumentParse
     which = argparse.ArgumentParser(add_help=False, parents=[common])
     which.add_argument("--auditor", action="store_true", help="an auditor; its keys are others than the witness's")
     listing = verbs.add_parser("list", parents=[common], help="all of them, what each cosigned last, who is behind")
-    listing.set_defaults(command=witnesses.show)
+    listing.set_defaults(command="witnesses.show")
     add = verbs.add_parser(
         "add", parents=[which], help="an authority and its keys, which `rogatory witness show` gives"
     )
@@ -117,12 +137,12 @@ def _add_witness(parser: argparse.ArgumentParser, common: argparse.ArgumentParse
     add.add_argument("--url", default="", help="where it is asked; without, it fetches (rogatory witness once)")
     remove = verbs.add_parser("remove", parents=[which], help="an authority with its keys")
     remove.add_argument("authority")
-    for each, function in ((add, witnesses.add), (remove, witnesses.remove)):
+    for each, function in ((add, "witnesses.add"), (remove, "witnesses.remove")):
         each.add_argument("--quorum", type=int, metavar="N", help="how many must cosign (default: more than half)")
         each.set_defaults(command=function)
     policy = verbs.add_parser("policy", parents=[which], help="take a whole policy that you have written")
     policy.add_argument("file", type=Path)
-    policy.set_defaults(command=witnesses.policy)
+    policy.set_defaults(command="witnesses.policy")
 
 
 def _add_enrol(parser: argparse.ArgumentParser) -> None:
@@ -130,4 +150,4 @@ def _add_enrol(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fingerprint", metavar="HEX", help="what the authority told you of its key, by another way than the file came"
     )
-    parser.set_defaults(command=commands.enrol)
+    parser.set_defaults(command="commands.enrol")

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fastapi import FastAPI
-
-from app.api import application
 from app.db import migrate
 from app.db.engine import connect
 from app.errors import StateConflict
@@ -21,7 +18,6 @@ from app.services.runtime import Runtime
 from app.settings import Settings
 from storage.interface import Store
 from storage.local import LocalStore
-from storage.s3 import S3Store
 
 
 @dataclass(frozen=True)
@@ -60,18 +56,17 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_app(runtime: Runtime) -> FastAPI:
-    """The application over a runtime, with nothing beside it."""
-    return application.build(runtime)
-
-
 def open_store(settings: Settings) -> Store:
     """The store that the settings name, of the kind that they name.
 
     Raises:
         StoreError: It cannot be opened.
     """
-    return LocalStore(settings.store) if isinstance(settings.store, Path) else S3Store(settings.store)
+    if isinstance(settings.store, Path):
+        return LocalStore(settings.store)
+    from storage.s3 import S3Store
+
+    return S3Store(settings.store)
 
 
 def inspect(settings: Settings, clock: Callable[[], datetime] = now) -> Runtime:

@@ -6,19 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from app.api.edge import start_logging
 from app.db import ledger
 from app.db import migrate as schema
 from app.db.engine import connect, unsafe
 from app.main.assembly import Service, assemble, now
-from app.main.options import OK, REFUSED, TEMPORARY, USAGE, fail, say, settings_of
-from app.main.server import Server, configured, listen
-from app.main.witnesses import publish, without_witnesses
+from app.main.options import OK, REFUSED, USAGE, fail, say, settings_of
+from app.main.witnesses import publish
 from app.services import enrolment, health, state
-from app.services.runtime import VERSION
-from app.settings import Settings, Tls, unknown_variables
+from app.settings import unknown_variables
 from custody.keys import fingerprint
-from storage.s3_probe import probe
 
 _PUBLISHED_WITHIN: Final = 15.0
 
@@ -32,7 +28,7 @@ def init(options: argparse.Namespace) -> int:
         say(f"  made {what}: {path}")
     if not service.state.made:
         say("  nothing was missing")
-    _say_log_keys(service)
+    say_log_keys(service)
     service.runtime.engine.dispose()
     return OK
 
@@ -44,20 +40,6 @@ def migrate(options: argparse.Namespace) -> int:
     schema.upgrade(engine)
     engine.dispose()
     return OK
-
-
-def serve(options: argparse.Namespace) -> int:
-    """Run the service until it is told to end."""
-    listener, settings = listen(options)
-    service = assemble(settings)
-    start_logging(settings.log_level.value)
-    _announce(service, settings)
-    if options.without_witnesses:
-        without_witnesses(service)
-    server = Server(configured(service, settings), service, options.ready_file)
-    server.run(sockets=[listener])
-    service.runtime.engine.dispose()
-    return OK if server.started else TEMPORARY
 
 
 def enrol(options: argparse.Namespace) -> int:
@@ -91,6 +73,8 @@ def check_config(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     wrong = [f"{name} is none of the service's variables" for name in unknown_variables()]
     if not isinstance(settings.store, Path):
+        from storage.s3_probe import probe
+
         wrong += [f"the bucket, {each.name}: {each.told}" for each in probe(settings.store) if not each.holds]
     if not state.is_made(settings):
         say(f"no state in {settings.state} yet: `init` or `serve` makes it")
@@ -115,16 +99,8 @@ def _verdict(wrong: Sequence[str]) -> int:
     return USAGE if wrong else OK
 
 
-def _announce(service: Service, settings: Settings) -> None:
-    for what, path in service.state.made:
-        say(f"made {what}: {path}")
-    say(f"rogatory-server {VERSION}: {settings.public_url}, log {service.state.origin}")
-    if service.state.tls is not None and settings.tls is Tls.AUTO:
-        say(f"clients pin {service.state.tls.ca_cert}")
-    _say_log_keys(service)
-
-
-def _say_log_keys(service: Service) -> None:
+def say_log_keys(service: Service) -> None:
+    """Tell the ids of the log's keys, as authorities compare them."""
     say("keys of the log, to be told to every authority by another way (rogatory trust init compares them):")
     for key in service.runtime.log_keys:
         say(f"  {fingerprint(key.full_id)}")

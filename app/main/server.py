@@ -14,12 +14,18 @@ from types import FrameType
 from typing import Any, Final
 
 import uvicorn
+from fastapi import FastAPI
 
+from app import VERSION
 from app.api import application
+from app.api.edge import start_logging
 from app.api.protocol import DEADLINE, GuardedProtocol
-from app.main.assembly import Service, now
-from app.main.options import settings_of
+from app.main.assembly import Service, assemble, now
+from app.main.commands import say_log_keys
+from app.main.options import OK, TEMPORARY, say, settings_of
+from app.main.witnesses import without_witnesses
 from app.services import state
+from app.services.runtime import Runtime
 from app.settings import Settings, Tls
 from custody.errors import CustodyError
 
@@ -38,6 +44,25 @@ if sys.platform != "win32":
             if more.get("ssl") is not None:
                 more.setdefault("ssl_handshake_timeout", DEADLINE)
             return await super().create_server(*given, **more)
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Run the service until it is told to end: the command."""
+    listener, settings = listen(options)
+    service = assemble(settings)
+    start_logging(settings.log_level.value)
+    _announce(service, settings)
+    if options.without_witnesses:
+        without_witnesses(service)
+    server = Server(configured(service, settings), service, options.ready_file)
+    server.run(sockets=[listener])
+    service.runtime.engine.dispose()
+    return OK if server.started else TEMPORARY
+
+
+def create_app(runtime: Runtime) -> FastAPI:
+    """The application over a runtime, with nothing beside it."""
+    return application.build(runtime)
 
 
 class Server(uvicorn.Server):
@@ -145,3 +170,12 @@ def listen(options: argparse.Namespace) -> tuple[socket.socket, Settings]:
         raise OSError(f"cannot listen on {settings.host}:{port}: {error.strerror}") from error
     listener.set_inheritable(True)
     return listener, settings_of(options, port=listener.getsockname()[1])
+
+
+def _announce(service: Service, settings: Settings) -> None:
+    for what, path in service.state.made:
+        say(f"made {what}: {path}")
+    say(f"rogatory-server {VERSION}: {settings.public_url}, log {service.state.origin}")
+    if service.state.tls is not None and settings.tls is Tls.AUTO:
+        say(f"clients pin {service.state.tls.ca_cert}")
+    say_log_keys(service)

@@ -19,7 +19,6 @@ from app.settings import Settings
 from custody.note import VerifierKey
 from storage.interface import Store
 
-VERSION: Final = "0.1.0"
 _FROM_SETTINGS: Final[Any] = None
 
 
