@@ -96,11 +96,11 @@ def head(data: bytes) -> Head | None:
     """None if the bytes are not seen at one glance to be the head of an entry."""
     start = data.find(_EVENT_MEMBER) + len(_EVENT_MEMBER)
     event = data[start : data.find(b'"', start)].decode("ascii", "replace")
-    known = _spellings().get(event)
-    if known is None or not data.isascii():
+    if event not in events.EVENTS or not data.isascii():
         return None
-    match = known[0](data.decode("ascii"))
-    return Head(known[1], match[1], match[2], event, match[3]) if match else None
+    begins, goes_on = _spelling(event)
+    match = begins(data.decode("ascii"))
+    return Head(goes_on, match[1], match[2], event, match[3]) if match else None
 
 
 class _Caught(Record):
@@ -121,28 +121,29 @@ Match = Callable[[str], re.Match[str] | None]
 
 
 @cache
-def _spellings() -> dict[str, tuple[Match, Match]]:
-    """Event → match of an entry's head and of its rest; made from the schemas that `parse` would ask."""
-    found: dict[str, tuple[Match, Match]] = {}
-    for name, event in events.EVENTS.items():
-        actor = _SERVICE_ACTOR if event.kind is None else _PARTY_ACTOR
-        first: dict[str, Schema] = {
-            "actor": _Caught(actor),
-            "chain": _Caught(HASH),
-            "event": OneOf(name),
-            "log": _Caught(ORIGIN),
-        }
-        members: dict[str, Schema] = {member: ENTRY.required[member] for member in ENTRY.required.keys() - first.keys()}
-        optional: dict[str, Schema | None] = {"noted": None, "statement": None, "subject": None}
-        if event.kind is not None:
-            members["statement"] = ENTRY.optional["statement"]
-        if event.subject:
-            subject = {member: SUBJECT.optional[member] for member in event.subject}
-            members["subject"] = Record(subject, {member: SUBJECT.optional[member] for member in event.may_name})
-        if event.noted is not None:
-            (members if event.noted_required else optional)["noted"] = _Filled(event.noted)
-        members |= {caught: _Caught(members[caught]) for caught in _CAUGHT if caught in members}
-        rest = Record(members, {caught: _Caught(optional[caught]) for caught in optional.keys() - members})
-        begins, goes_on = str(Record(first).spelling).removesuffix(r"\}"), str(rest.spelling).removeprefix(r"\{")
-        found[name] = re.compile(begins, re.ASCII).fullmatch, re.compile("," + goes_on, re.ASCII).fullmatch
-    return found
+def _spelling(name: str) -> tuple[Match, Match]:
+    """Match of the head and of the rest of an event's entries; made from the schemas that `parse` would ask.
+
+    Of one event at a time: all of them take longer to compile than a small bundle to verify.
+    """
+    event = events.EVENTS[name]
+    actor = _SERVICE_ACTOR if event.kind is None else _PARTY_ACTOR
+    first: dict[str, Schema] = {
+        "actor": _Caught(actor),
+        "chain": _Caught(HASH),
+        "event": OneOf(name),
+        "log": _Caught(ORIGIN),
+    }
+    members: dict[str, Schema] = {member: ENTRY.required[member] for member in ENTRY.required.keys() - first.keys()}
+    optional: dict[str, Schema | None] = {"noted": None, "statement": None, "subject": None}
+    if event.kind is not None:
+        members["statement"] = ENTRY.optional["statement"]
+    if event.subject:
+        subject = {member: SUBJECT.optional[member] for member in event.subject}
+        members["subject"] = Record(subject, {member: SUBJECT.optional[member] for member in event.may_name})
+    if event.noted is not None:
+        (members if event.noted_required else optional)["noted"] = _Filled(event.noted)
+    members |= {caught: _Caught(members[caught]) for caught in _CAUGHT if caught in members}
+    rest = Record(members, {caught: _Caught(optional[caught]) for caught in optional.keys() - members})
+    begins, goes_on = str(Record(first).spelling).removesuffix(r"\}"), str(rest.spelling).removeprefix(r"\{")
+    return re.compile(begins, re.ASCII).fullmatch, re.compile("," + goes_on, re.ASCII).fullmatch
