@@ -4,9 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEEP_MINUTES ?= 30
+# Demo and tests run hundreds of short commands: a quarter of their time would be compiling the same modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo serve test deep check bench system node lock vectors docs clean
+.PHONY: compiled help venv demo serve test deep check bench system node lock vectors docs clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,7 +30,10 @@ lock: $(VENV)/.dev ## renew the hashed requirement files
 	cd requirements && for n in run dev; do ../$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate $$n.in -o $$n.txt; done
 
-demo: $(VENV)/.run ## two authorities hand over evidence and prove it offline; EVIDENCE=path for your own
+compiled: $(VENV)/.run
+	@$(BIN)/python -m compileall -q app client custody demo migrations storage || :
+
+demo: $(VENV)/.run compiled ## two authorities hand over evidence and prove it offline; EVIDENCE=path for your own
 	@$(BIN)/python -m demo $(if $(EVIDENCE),--evidence "$(EVIDENCE)")
 
 serve: $(VENV)/.run ## run the service on embedded defaults; state in ./var
@@ -42,7 +47,7 @@ tests/node/node_modules/.done: tests/node/package.json tests/node/package-lock.j
 	cd tests/node && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-test: $(VENV)/.dev ## everything: sets up what is missing, then the whole suite
+test: $(VENV)/.dev compiled ## everything: sets up what is missing, then the whole suite
 	@./tests/system.sh ensure
 	@$(MAKE) --no-print-directory node
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -280,7 +280,7 @@ class Stage:
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ROGATORY_")}
-        return {**kept, "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1", **more}
+        return {**kept, "NO_COLOR": "1", **more}
 
 
 def _program(name: str) -> str | Path:
