@@ -195,6 +195,16 @@ class TestHandingBack:
             kept = cosignatures.cosigned_note(session, size)
         assert set(cosignatures_in(kept, each.witness.keys)) == set(each.witness.keys)
 
+    def test_what_a_key_cosigned_last_is_shown_to_anybody(self, stage, fetching):
+        each, note = fetching
+        raw(stage, "POST", "cosignatures", note)
+        for key in each.witness.keys:
+            answer = raw(stage, "GET", f"cosigned/{key.full_id}")
+            shown = parse_note(answer.content)
+            assert (answer.status_code, shown.text) == (200, parse_note(note).text)
+            assert set(cosignatures_in(answer.content, each.witness.keys)) == set(each.witness.keys)
+        assert raw(stage, "GET", f"cosigned/{'0' * 64}").status_code == 404
+
     def test_a_later_time_of_one_key_replaces_an_earlier_one_and_never_the_other_way(self, stage, fetching):
         each, first = fetching
         raw(stage, "POST", "cosignatures", first)
