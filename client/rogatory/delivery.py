@@ -92,14 +92,13 @@ class Delivery:
             return True
         first = Upload.of_window(self._connection, self._target, 0, PIECE, pace=self._pace)
         try:
-            status = first.create_or_find()
+            first.create_or_find()
         except ServiceRefusal as error:
             if error.code != "state-conflict":
                 raise
             return False
-        self._upload = first.whole
-        if status != 201:
-            self._held = held(self._connection, self._upload, self._target.size)
+        self._upload = first.whole  # it may be older than its first window: windows are begun in any order
+        self._held = held(self._connection, self._upload, self._target.size)
         self._check_known(self._held[-1][1] if self._held else 0, name)
         return True
 

@@ -192,11 +192,12 @@ class Upload:
 
         Raises:
             UploadTakenOver: A newer request took this upload over, twice in a row.
+            AnswerMalformed: The service goes back, or says yes and keeps nothing.
             LineDown, ServiceUnavailable: After several tries without progress.
             ServiceRefusal: The item has a body, or the service does not take it.
             Halted: The send ends.
         """
-        tries, taken_over, waited = 0, 0, 0.0
+        tries, idle, taken_over, waited = 0, 0, 0, 0.0
         while self.offset < start + len(data):
             before = self.offset
             try:
@@ -217,6 +218,10 @@ class Upload:
                 if error.status not in (409, 460) or error.code == "state-conflict" or tries >= _TRIES:
                     raise
                 self.ask()
+            else:
+                idle = 0 if self.offset > before else idle + 1
+                if idle >= _TRIES:
+                    raise AnswerMalformed(f"the service takes bytes again and again, its offset stays {self.offset}")
             if self.offset < start:
                 raise AnswerMalformed(f"the service has lost durable bytes: offset {self.offset}, it said {before}")
             if self.offset > before:

@@ -232,6 +232,13 @@ def test_an_upload_that_goes_back_is_noticed():
         going.write(20, memoryview(bytes(20)), lambda _: None)
 
 
+def test_a_service_that_says_yes_and_keeps_nothing_is_given_up():
+    going = upload(lambda _: httpx.Response(204, headers={"Upload-Offset": "20"}), 50)
+    going.offset = 20
+    with pytest.raises(AnswerMalformed, match="stays 20"):
+        going.write(20, memoryview(bytes(20)), lambda _: None)
+
+
 def test_an_upload_taken_over_twice_is_given_up():
     def answer(request):
         if request.method == "HEAD":

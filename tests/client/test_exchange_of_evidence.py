@@ -6,6 +6,7 @@ import hashlib
 import os
 import ssl
 import subprocess
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -171,6 +172,30 @@ def test_a_changed_source_is_never_resumed(police, exchange, terms, image):
 def test_an_older_copy_of_a_state_is_never_resumed(police, exchange, terms, image):
     with behind(police, NthOf(4, "POST", "/uploads", Crash())) as crashing, pytest.raises(Crash):
         crashing.send(exchange, [image], to=["court.fr"], terms=terms)
+    [package] = police.unfinished_sends()
+    state = police.profile.directory / "sends" / package / "state.jsonl"
+    lines = state.read_bytes().splitlines(keepends=True)
+    state.write_bytes(b"".join(line for line in lines if b'"window"' not in line))
+    with pytest.raises(ResumeStateBroken, match="older copy"):
+        police.resume_send(package)
+    police.abandon_send(package)
+
+
+def test_an_older_copy_is_noticed_also_where_the_first_window_never_arrived(police, exchange, terms, image):
+    """Windows leave side by side: that the first one is new does not mean that its upload is."""
+
+    def first_never_arrives(request):
+        if request.headers.get("Rogatory-Start") == "0" and request.method == "POST":
+            sent.wait(30)
+            raise Crash
+
+    def later_one_arrived(progress):
+        if progress.done:
+            sent.set()
+
+    sent = threading.Event()
+    with behind(police, first_never_arrives) as crashing, pytest.raises(Crash):
+        crashing.send(exchange, [image], to=["court.fr"], terms=terms, parallel=2, progress=later_one_arrived)
     [package] = police.unfinished_sends()
     state = police.profile.directory / "sends" / package / "state.jsonl"
     lines = state.read_bytes().splitlines(keepends=True)
