@@ -16,7 +16,6 @@ class Bell:
     def __init__(self) -> None:
         self._changed = Condition()
         self._rings = 0
-        self._mark = 0
 
     @property
     def rings(self) -> int:
@@ -24,11 +23,10 @@ class Bell:
         with self._changed:
             return self._rings
 
-    def ring(self, mark: int = 0) -> None:
-        """Wake everybody; `mark` says how far things have come, where that is a number that rises."""
+    def ring(self) -> None:
+        """Wake everybody."""
         with self._changed:
             self._rings += 1
-            self._mark = max(self._mark, mark)
             self._changed.notify_all()
 
     def wait(self, rings: int, timeout: float) -> None:
@@ -36,21 +34,9 @@ class Bell:
         with self._changed:
             self._changed.wait_for(lambda: self._rings > rings, timeout)
 
-    def await_mark(self, mark: int, timeout: float) -> None:
-        """Return when it has rung with that mark or a later one, or never with any, or after `timeout` seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: not 0 < self._mark < mark, timeout)
 
-
-_bells: WeakKeyDictionary[Pool, Bell] = WeakKeyDictionary()
 _cosigned: WeakKeyDictionary[Pool, Bell] = WeakKeyDictionary()
 _guard = Lock()
-
-
-def published(pool: Pool) -> Bell:
-    """The bell that rings in this process when a checkpoint over the database of this pool has been stored."""
-    with _guard:
-        return _bells.setdefault(pool, Bell())
 
 
 def cosigned(pool: Pool) -> Bell:

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from app.db.fresh import Board, board
 from app.db.log_models import CheckpointRow, LedgerRow, LogLeaf, StatementRow
 from app.db.log_reader import LogReader
-from app.db.publication import published
 from app.db.unit_of_work import reading
 from app.errors import NotFound, NotYetPublished
 from custody.entry import Entry
@@ -17,6 +17,9 @@ from custody.proof import TlogProof
 
 _LOOK_AGAIN = 0.1
 """Seconds after which a waiting request looks by itself: another process may have published."""
+
+_LOOK_ANYWAY = 0.5
+"""The same, where this process published something so recently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,9 @@ def ledger_id_of(session: Session, entry: Entry) -> int:
 def wait_for_record(engine: Engine, entry: int | Entry, timeout: float = 2.0) -> Record:
     """The record of a committed entry, as soon as a signed checkpoint covers it. Blocks its thread.
 
+    What this process publishes is taken from memory, without a question to the database; what another one
+    published is looked for in the tables.
+
     Args:
         engine: Where.
         entry: The entry, or the id of its row.
@@ -82,22 +88,38 @@ def wait_for_record(engine: Engine, entry: int | Entry, timeout: float = 2.0) ->
         NotFound: It was never committed.
         NotYetPublished: Not within the time; the fact stands all the same.
     """
-    bell = published(engine.pool)
+    news = board(engine.pool)
     end = monotonic() + timeout
-    if isinstance(entry, Entry):
-        with reading(engine) as session:
-            entry = ledger_id_of(session, entry)
-    bell.await_mark(entry, min(timeout, _LOOK_AGAIN))  # looking costs more than waiting, and too early it is in vain
+    ledger_id = entry if isinstance(entry, int) else None
     while True:
-        rings = bell.rings
+        rings, left = news.bell.rings, end - monotonic()
+        if isinstance(entry, Entry):
+            found = _fresh(news, entry, min(left, _pause(news)))
+            if found is not None:
+                return found
         try:
             with reading(engine) as session:
-                return record_of(session, entry)
+                ledger_id = ledger_id_of(session, entry) if ledger_id is None else ledger_id
+                return record_of(session, ledger_id)
         except NotYetPublished:
             left = end - monotonic()
             if left <= 0:
                 raise
-            bell.wait(rings, min(left, _LOOK_AGAIN))
+            if isinstance(entry, int):
+                news.bell.wait(rings, min(left, _LOOK_AGAIN))
+
+
+def _pause(news: Board) -> float:
+    """Seconds after which a waiting request looks by itself: looking costs more than waiting."""
+    return _LOOK_ANYWAY if news.is_in_use(within=_LOOK_ANYWAY) else _LOOK_AGAIN
+
+
+def _fresh(news: Board, entry: Entry, timeout: float) -> Record | None:
+    batch = news.find(entry.hash, timeout)
+    if batch is None:
+        return None
+    proof = batch.proof(entry.hash)
+    return Record(entry=entry.data, index=proof.index, proof=proof.encode().decode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ object is ahead of the database and must be thrown away and loaded again.
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.db import tails
+from app.db.fresh import Edge, Place, Published
 from app.db.log_models import CheckpointRow, LedgerRow, LogLeaf, Pending, TailHead, TileRow
 from app.db.log_reader import TILE_HEIGHT, TileReader, committed_size
 from custody import leaf, merkle
@@ -117,6 +118,14 @@ class GrowingLog:
             batch.heads[bucket] = self._tail.head(bucket)
         return batch
 
+    def edge(self, batch: Batch) -> Edge:
+        """Tiles enough to prove the leaves of the batch that was made last."""
+        tiles = {key: bytes(data) for key, data in batch.tiles.items()}
+        for level, data in self._edges.items():
+            if data:
+                tiles[level, ((self.size >> level * TILE_HEIGHT) - 1) // WIDTH] = bytes(data)
+        return Edge(tiles)
+
     def _enter(self, batch: Batch, label: bytes, data: bytes, ledger_id: int | None) -> None:
         bucket = bucket_of(label)
         if self._tail.head(bucket) == NO_HEAD:
@@ -138,6 +147,13 @@ class GrowingLog:
             edge = self._edges[tile_level]
             edge += found
             batch.tiles[tile_level, n] = edge
+
+
+def published(log: GrowingLog, batch: Batch, entries: Sequence[Waiting], note: bytes) -> Published:
+    """What who waits for these entries needs; `batch` is the log's last one, `note` the checkpoint over it."""
+    at = {leaf["ledger_id"]: leaf["idx"] for leaf in batch.leaves}
+    places = {entry.hash: Place(entry.label + entry.salt, cast("int", at[entry.ledger_id])) for entry in entries}
+    return Published(log.size, note, places, log.edge(batch))
 
 
 def write(session: Session, batch: Batch) -> None:

@@ -17,13 +17,14 @@ from threading import Event, Lock, Thread
 
 from sqlalchemy import Engine, select
 
+from app.db.fresh import board
 from app.db.guard import guard
 from app.db.log_models import CheckpointRow
-from app.db.publication import Bell, published
+from app.db.publication import Bell
 from app.db.unit_of_work import UnitOfWork, reading
 from app.errors import ReadOnly
 from app.jobs.election import Election, NotElected
-from app.jobs.growing_log import Batch, GrowingLog, waiting, write
+from app.jobs.growing_log import Batch, GrowingLog, published, waiting, write
 from custody.checkpoint import Checkpoint, sign_checkpoint
 from custody.note import SignerKey
 
@@ -75,7 +76,6 @@ class Sequencer:
         self._thread: Thread | None = None
         self._log: GrowingLog | None = None
         self._signed: tuple[int, datetime] | None = None
-        self._placed = 0
         self.failure: Exception | None = None
         """What the last pass ended with, if it failed; for the readiness probe."""
 
@@ -154,13 +154,17 @@ class Sequencer:
         with reading(self._engine) as session:
             entries = waiting(session, _MOST)
         dummies = 0 if self._cadence is None else _filled(len(entries)) - len(entries)
-        if entries or dummies:
-            self._write(log.extend(entries, dummies))
-        if entries:
-            self._placed = entries[-1].ledger_id
+        batch = log.extend(entries, dummies) if entries or dummies else None
+        if batch is not None:
+            self._write(batch)
         at = self._now()
         if log.size and (self._signed is None or self._signed[0] != log.size or at - self._signed[1] >= _SIGN_AGAIN):
-            self._publish(log, self._sign(log, at), at)
+            note = self._sign(log, at)
+            self._publish(log, note, at)
+            if batch is None:
+                board(self._engine.pool).call()
+            else:
+                board(self._engine.pool).put_up(published(log, batch, entries, note))
         return len(entries)
 
     def _load(self) -> GrowingLog:
@@ -187,7 +191,6 @@ class Sequencer:
             uow.session.merge(CheckpointRow(size=log.size, root=log.root(), signed_at=at, note=note))
             uow.commit()
         self._signed = (log.size, at)
-        published(self._engine.pool).ring(self._placed)
 
     def _forget(self) -> None:
         """Memory may be ahead of the database: read it again before the next batch."""
