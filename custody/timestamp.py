@@ -163,7 +163,7 @@ class Reply:
             raise TimestampMalformed(f"no time stamp: {error}") from error
 
     def _judge(self, authorities: "Sequence[TimestampAuthority]", validation: "Validation") -> Stamp:
-        pool = [*self._certificates, *validation.certificates]
+        pool = [*self.certificates, *validation.certificates]
         signer = next((each for each in pool if (each.issuer, each.serial_number) == self._signer), None)
         if signer is None:
             raise TimestampStranger("the stamp does not bring its signer's certificate")
@@ -193,7 +193,8 @@ class Reply:
             raise TimestampInvalid(f"the stamp's signature does not hold: {error}") from error
 
     @cached_property
-    def _certificates(self) -> list[x509.Certificate]:
+    def certificates(self) -> list[x509.Certificate]:
+        """Those that came along, none of them believed."""
         found = []
         for data in sorted(self._read.signed_data.certificates):
             try:
@@ -201,6 +202,12 @@ class Reply:
             except _UNREADABLE:
                 continue
         return found
+
+    @cached_property
+    def lists(self) -> list[bytes]:
+        """The revocation lists that came along, DER, unread: only in `validation/` do they count."""
+        held = [part for part in der.children(self._signed) if part.tag == _CRLS]
+        return [each.data for part in held for each in der.children(part)]
 
     def _the_signer(self) -> tuple[x509.Name, int]:
         signers = list(self._read.signed_data.signer_infos)

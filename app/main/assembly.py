@@ -12,6 +12,7 @@ from app.db.engine import connect
 from app.errors import StateConflict
 from app.jobs.caretaker import Caretaker
 from app.jobs.sequencer import Sequencer
+from app.jobs.stamps import Stamps
 from app.jobs.witnesses import Witnesses, close
 from app.services import enrolment, state
 from app.services.runtime import Runtime
@@ -28,6 +29,7 @@ class Service:
     sequencer: Sequencer
     caretaker: Caretaker
     witnesses: Witnesses
+    stamps: Stamps
     state: state.State
 
     @asynccontextmanager
@@ -36,9 +38,11 @@ class Service:
         self.sequencer.start()
         self.caretaker.start()
         self.witnesses.start()
+        self.stamps.start()
         try:
             yield
         finally:
+            await asyncio.to_thread(self.stamps.stop)
             await asyncio.to_thread(self.witnesses.stop)
             await asyncio.to_thread(self.caretaker.stop)
             await asyncio.to_thread(self._publish_all)
@@ -121,4 +125,4 @@ def assemble(settings: Settings, clock: Callable[[], datetime] = now) -> Service
     if not enrolment.is_begun(runtime):
         witnesses.confirm()
     enrolment.begin(runtime, clock())
-    return Service(runtime, sequencer, Caretaker(runtime), witnesses, kept)
+    return Service(runtime, sequencer, Caretaker(runtime), witnesses, Stamps(runtime), kept)

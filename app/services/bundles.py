@@ -84,7 +84,9 @@ def write_exchange(
     packages = list(session.scalars(select(Package.id).join(Exchange).where(Exchange.handle == chain)))
     envelopes = [envelope for files in gathered for envelope in files.statements]
     policy = runtime.witnesses
-    checkpoints = brackets.around(session, policy.policy, _indices([exchange]), log.size)
+    stamped = brackets.stamped(session, _indices(gathered), log.size)
+    around = brackets.around(session, policy.policy, _indices([exchange]), log.size)
+    checkpoints = around | stamped.checkpoints  # a note that was stamped stays as it was
     contents = BundleContents(
         kind=kind,
         chain=bytes.fromhex(chain),
@@ -98,6 +100,7 @@ def write_exchange(
         policy=None if policy.policy.is_none else policy.text,
         checkpoints=checkpoints,
         consistency=_consistency(log, envelopes, checkpoints),
+        stamps=stamped.files,
     )
     write_bundle(target, contents)
 

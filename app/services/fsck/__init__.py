@@ -18,7 +18,7 @@ from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
 from app.db.log_models import Chain, ChainKind, LedgerRow, LogLeaf, Pending, StatementRow
-from app.services.fsck import tree, witnessed
+from app.services.fsck import stamped, tree, witnessed
 from app.services.fsck.chains import ChainReader, Registries, name, registries
 from app.services.fsck.findings import Finding, Findings
 from app.services.fsck.matter import Matter
@@ -65,6 +65,7 @@ def check(runtime: Runtime, tell: Callable[[Finding], None], *, objects: bool) -
         _check_rest(session, reader, findings)
         leaves = tree.check(session, runtime.origin, runtime.log_keys, findings)
         witnessed.check(session, runtime, findings)
+        stamped.check(session, runtime, findings)
     bodies = check_objects(runtime, findings, deep=objects)
     return Checked(reader.rows, leaves, bodies, findings.count)
 
