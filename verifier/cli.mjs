@@ -67,15 +67,17 @@ async function reportOn(bundle, options) {
 }
 
 const decoded = (text) => new Uint8Array(Buffer.from(text, "base64"));
-const unpacked = (what) => (typeof what === "string" ? sourceOf(decoded(what)) : new Map(Object.entries(what).map(([name, text]) => [name, sourceOf(decoded(text))])));
+/** Bytes in base64, or the name of a file beside the vector. */
+const bytesOf = (text, folder) => (text.startsWith("./") ? new Uint8Array(readFileSync(join(folder, text))) : decoded(text));
+const unpacked = (what, folder) => (typeof what === "string" ? sourceOf(bytesOf(what, folder)) : new Map(Object.entries(what).map(([name, text]) => [name, sourceOf(decoded(text))])));
 
 /** A bundle vector: one JSON file that holds the bundle and what the reader brings, in base64. */
 async function runCase(file) {
   const found = JSON.parse(readFileSync(file, "utf8"));
   const options = { allowWithheld: found.allow_withheld, now: found.now && instant(found.now) };
   if (found.trust) options.trust = decoded(found.trust);
-  for (const name of ["items", "mirror", "since"]) if (found[name]) options[name] = unpacked(found[name]);
-  return reportOn(unpacked(found.bundle), options);
+  for (const name of ["items", "mirror", "since"]) if (found[name]) options[name] = unpacked(found[name], dirname(file));
+  return reportOn(unpacked(found.bundle, dirname(file)), options);
 }
 
 async function main([command, ...words]) {

@@ -1,0 +1,6 @@
+"""All rows of bundle vectors."""
+
+from tests.vectors import bundle_checks
+from tests.vectors.bundle_table import ROWS
+
+__all__ = ["ROWS", "bundle_checks"]
