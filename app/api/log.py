@@ -9,12 +9,14 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Header, Request, Response
 from sqlalchemy import Engine
 
+from app.api.models import StampedOut
 from app.api.problems import documented
 from app.db import cosignatures, log_reader
 from app.db.unit_of_work import reading
 from app.errors import NotFound, TooLarge
-from app.services import witnessing
+from app.services import stamping, witnessing
 from app.services.runtime import Runtime
+from custody.text import to_time
 from custody.tiles import WIDTH, TileMalformed, parse_path
 
 _FOREVER = "public, max-age=31536000, immutable"
@@ -92,6 +94,14 @@ def cosigning(runtime: Runtime) -> APIRouter:
         if note is None:
             raise NotFound("no checkpoint is cosigned by a key of this full id")
         return _answer(note, _TEXT, _ASK, if_none_match)
+
+    @router.get("/stamped", responses=documented("not-found"))
+    def stamped() -> StampedOut:
+        """How far the log is stamped by third parties; the stamps themselves come with bundles."""
+        found = stamping.newest(runtime)
+        if found is None:
+            raise NotFound("no checkpoint is stamped")
+        return StampedOut(size=found.size, time=to_time(found.at), published=found.published)
 
     @router.get("/policy", response_class=Response, responses=_READ)
     def policy(if_none_match: IfNoneMatch = None) -> Response:

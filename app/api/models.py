@@ -285,6 +285,14 @@ class ServiceOut(Out):
     time: Time
 
 
+class StampedOut(Out):
+    """The newest time stamp: how many leaves it covers, its time, and how many leaves are published by now."""
+
+    size: int
+    time: Time
+    published: int
+
+
 class AliveOut(Out):
     """The process answers."""
 

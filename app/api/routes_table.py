@@ -36,6 +36,7 @@ ROUTES: Final[dict[str, Route]] = {
     "GET <log>/tile/{path:path}": _LOG,
     "GET <log>/cosigned": _LOG,
     "GET <log>/cosigned/{key}": _LOG,
+    "GET <log>/stamped": _LOG,
     "GET <log>/policy": _LOG,
     "GET <log>/auditors": _LOG,
     "POST <log>/cosignatures": Route(

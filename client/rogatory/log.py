@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from custody import leaf, merkle, tiles
 from custody.checkpoint import Checkpoint, open_checkpoint
@@ -80,6 +81,12 @@ class PublicLog:
         """A text that the service shows, as `policy` or `auditors`, if it does; nothing about it is checked."""
         answer = self._connection.request("GET", f"{self._prefix}/{name}", authenticated=False, allow=frozenset({404}))
         return answer.text if answer.status_code == _OK else None
+
+    def stamped(self) -> dict[str, Any] | None:
+        """What the service says of its newest stamp by a third party: `size`, `time`, `published`; unchecked."""
+        answer = self._connection.request("GET", f"{self._prefix}/stamped", authenticated=False, allow=frozenset({404}))
+        found: dict[str, Any] | None = answer.json() if answer.status_code == _OK else None
+        return found
 
     def hand_back(self, note: bytes) -> None:
         """Give the service a checkpoint that we have cosigned; giving it again changes nothing.

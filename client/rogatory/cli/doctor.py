@@ -155,6 +155,7 @@ def _service(profile: "Profile", terminal: Terminal) -> Iterator[Finding]:
         if about:
             yield _look("clock", lambda: _clock(about))
             yield _look("login", lambda: _login(profile, connection))
+            yield _look("stamps", lambda: _stamps(profile, connection))
 
 
 @contextmanager
@@ -188,6 +189,23 @@ def _clock(about: dict[str, Any]) -> str:
     shown = f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} the service"
     if abs(ahead) > _SKEW_S:
         raise _Wrong(shown, "set this machine's clock; signatures made with a wrong clock are refused", 23)
+    return shown
+
+
+def _stamps(profile: "Profile", connection: "Connection") -> str:
+    """How old the newest stamp by a third party is; old only if there is something newer to stamp."""
+    from custody.text import from_time
+    from rogatory.log import PublicLog
+    from rogatory.statements import utc_now
+
+    found = PublicLog(connection, profile.origin).stamped()
+    if found is None:
+        return "none by third parties; have bundles stamped: rogatory stamp"
+    size, published = int(found.get("size", 0)), int(found.get("published", 0))
+    age = (utc_now() - from_time(str(found.get("time")))).total_seconds()
+    shown = f"{size} leaves stamped {age / 3600:.1f} hours ago, {published - size} came later"
+    if published > size and age > _STALE_S:
+        raise _Wrong(shown, "tell the operator: it has the log stamped no more", 23)
     return shown
 
 
