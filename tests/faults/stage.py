@@ -22,7 +22,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from app import main
+from app.main import assembly
 from app.api import application
 from app.db.models import Base, LedgerRow, Package, Pending
 from app.services import enrolment
@@ -89,10 +89,10 @@ class Stage:
         """Start the service on what lies there, as a new process would; only what is compiled of queries and routes is kept."""
         with pytest.MonkeyPatch.context() as patch:
             if self._engine is not None:
-                patch.setattr(main.assembly, "connect", lambda _: self._engine)
+                patch.setattr(assembly, "connect", lambda _: self._engine)
             if not migrating:
-                patch.setattr(main.assembly.migrate, "upgrade", lambda _: None)
-            self.service = main.assemble(self.settings, self.now)
+                patch.setattr(assembly.migrate, "upgrade", lambda _: None)
+            self.service = assembly.assemble(self.settings, self.now)
         self._engine = self.service.runtime.engine
         self.runtime, self.log_keys = self.service.runtime, list(self.service.runtime.log_keys)
         if threaded:

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 import time
+from collections import Counter
 from random import Random
 from threading import Event, Thread
 
@@ -15,23 +16,29 @@ from tests.app.party import BYTES, TUS, Item
 
 PATIENCE = 60
 RETRIED = {429, 503}
+SEVERAL_PARTS, LARGE_PART = 0.08, 0.16
+"""How many of all items are of more than one part, and how many, less those, of one that is large."""
+
+LARGE = (0.0, SEVERAL_PARTS, 1.0)
+"""What each party draws first."""
 
 
 class Line:
-    """HTTP that outlives the server: a request is made again until it is answered."""
+    """HTTP that outlives the servers: a request is made again, to the next one, until it is answered."""
 
-    def __init__(self, url, stopping):
-        self.http, self.stopping = party.client(url), stopping
-        self.broken = 0
+    def __init__(self, addresses, start=0):
+        self.addresses, self.at, self.broken = addresses, start % len(addresses), 0
+        self.http = httpx.Client(timeout=30)
 
     def ask(self, method, path, *, again=True, **more):
         """The answer; None where it is unknown what came of the request and it is not made again."""
         end = time.monotonic() + PATIENCE
         while True:
             try:
-                answer = self.http.request(method, path, **more)
+                answer = self.http.request(method, self.addresses[self.at] + path, **more)
             except httpx.TransportError as error:
                 self.broken += 1
+                self.at = (self.at + 1) % len(self.addresses)
                 if not again and not isinstance(error, httpx.ConnectError):
                     return None
             else:
@@ -75,8 +82,9 @@ class Party(Thread):
         self.service, self.alice, self.bob = service, alice, bob
         self.court = bob.authority
         self.stopping, self.wrong = Event(), []
-        self.line = Line(service.address, self.stopping)
-        self.records, self.bodies, self.sealed, self.sent_again = {}, {}, [], 0
+        self.number, self.line = number, Line(service.addresses, number)
+        self.records, self.bodies, self.sealed, self.last, self.sent_again = {}, {}, [], None, 0
+        self.ways = Counter()
         self.tokens = Tokens(self.line, alice, bob)
 
     def run(self):
@@ -111,16 +119,25 @@ class Party(Thread):
         package = secrets.token_hex(16)
         said = self.alice.act("package.declared", matter.handle, {"package": package}, {"recipients": [self.court.id]})
         self.post(self.alice, f"/v1/exchanges/{matter.id}/packages", said)
-        size = 17 * party.MIB if self.random.random() < 0.1 else self.random.randrange(1000, 300_000)
-        items = [Item(self.random.randbytes(size), [self.court.identity.recipient]), self.item(5000)]
+        items = [self.draw(), self.item(5000)]
         for item in items:
-            self.upload(package, item)
+            self.bring(package, item)
             self.put_header(self.alice, package, item.header)
         manifest = self.alice.manifest(matter, package, items, [self.court])
         made, _ = self.post(self.alice, f"/v1/packages/{package}/seal", manifest)
         sealed = party.Sent(matter, package, items, manifest, entries.parse(made.data))
-        self.sealed.append(sealed)
+        self.sealed.append(package)
+        self.last = sealed
         self.receive(sealed)
+
+    def draw(self):
+        """An item of any size: small, of one part that is too large to be put at once, or of several parts."""
+        drawn = self.random.random() if self.ways.total() else LARGE[self.number % len(LARGE)]
+        if drawn < SEVERAL_PARTS:
+            return self.item(17 * party.MIB)
+        if drawn < LARGE_PART:
+            return self.item(17 * party.MIB, 64 * party.MIB)
+        return self.item(self.random.randrange(1000, 300_000))
 
     def put_header(self, who, package, header):
         digest = hashlib.sha256(header).hexdigest()
@@ -137,17 +154,42 @@ class Party(Thread):
         said = self.bob.say("grant", sent.matter.handle, manifest=sent.manifest.id, sealing="x25519", **named)
         self.post(self.bob, f"/v1/packages/{sent.package}/grants", said)
 
-    def item(self, size):
-        return Item(self.random.randbytes(size), [self.court.identity.recipient])
+    def item(self, size, part_size=16 * party.MIB):
+        return Item(self.random.randbytes(size), [self.court.identity.recipient], part_size)
 
-    def upload(self, package, item):
-        headers = {**self.tokens[self.alice], **TUS, "Upload-Length": str(len(item.body))}
-        made = self.line.ask("POST", f"/v1/packages/{package}/items/{item.id}/uploads", headers=headers)
+    def bring(self, package, item):
+        """Upload a body, whole or by windows; what is acknowledged is remembered."""
+        part_size, parts = item.member["part_size"], len(item.parts)
+        if parts > 1:
+            self.bring_windows(package, item, part_size)
+        else:
+            self.upload(self.begin(package, item).headers["Location"], item.body)
+        self.ways["windows" if parts > 1 else "a large part" if len(item.body) > 16 * party.MIB else "whole"] += 1
+        self.bodies[package, item.id] = hashlib.sha256(item.body).digest()
+
+    def bring_windows(self, package, item, part_size):
+        """Windows in any order, then the body that they make."""
+        starts = list(range(0, len(item.body), part_size))
+        self.random.shuffle(starts)
+        for start in starts:
+            data = item.body[start : start + part_size]
+            place = {"Rogatory-Start": str(start), "Rogatory-Item-Length": str(len(item.body))}
+            made = self.begin(package, item, {**place, "Upload-Concat": "partial", "Upload-Length": str(len(data))})
+            self.upload(made.headers["Location"], data)
+        made = self.begin(package, item, {"Upload-Concat": f"final;{made.headers['Rogatory-Upload']}"})
+        assert made.headers["Upload-Offset"] == str(len(item.body))
+
+    def begin(self, package, item, how=None):
+        path = f"/v1/packages/{package}/items/{item.id}/uploads?part_size={item.member['part_size']}"
+        headers = {**self.tokens[self.alice], **TUS, **(how or {"Upload-Length": str(len(item.body))})}
+        made = self.line.ask("POST", path, headers=headers)
         assert made.status_code in (200, 201), made.text
-        location, offset = made.headers["Location"], 0
-        at_most = max(1000, len(item.body) // self.random.randrange(1, 6))
-        while offset < len(item.body):
-            chunk = item.body[offset : offset + at_most]
+        return made
+
+    def upload(self, location, body):
+        offset, at_most = 0, max(1000, len(body) // self.random.randrange(1, 6))
+        while offset < len(body):
+            chunk = body[offset : offset + at_most]
             headers = {**self.tokens[self.alice], **TUS, **BYTES, "Upload-Offset": str(offset)}
             answer = self.line.ask("PATCH", location, content=chunk, headers=headers, again=False)
             if answer is not None and answer.status_code == 204:
@@ -156,7 +198,6 @@ class Party(Thread):
                 continue
             assert answer is None or answer.status_code == 409, (answer.status_code, answer.text)
             offset = self.resume(location, offset, offset + len(chunk))
-        self.bodies[package, item.id] = item.body
 
     def resume(self, location, acknowledged, sent):
         """Where an upload stands: nothing acknowledged is lost, nothing is there that was not sent."""
@@ -190,7 +231,7 @@ class Watcher(Thread):
     def __init__(self, service, bob):
         super().__init__(daemon=True, name="watcher")
         self.stopping, self.wrong, self.looks = Event(), [], 0
-        self.bob, self.line = bob, Line(service.address, self.stopping)
+        self.bob, self.line = bob, Line(service.addresses)
         self.tokens = Tokens(self.line, bob)
         self.start()
 
