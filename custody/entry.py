@@ -142,7 +142,7 @@ def parse_lines(lines: Iterable[bytes]) -> Iterator[Entry]:
 
 
 def _parse_fields(data: bytes) -> dict[str, Any]:
-    fields = canonical.load(data, max_bytes=MAX_ENTRY)
+    fields = canonical.decode(data, max_bytes=MAX_ENTRY)
     version = fields.get("v")
     if type(version) is int and version != 1:
         raise UnknownVersion(f"entry of version {version}, this verifier knows 1")

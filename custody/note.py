@@ -105,12 +105,12 @@ class VerifierKey:
         key_id, material = from_hex(parts[1], KEY_ID_SIZE), from_base64(parts[2])
         if not material:
             raise VkeyMalformed("a key without type and public key")
+        spelled = sha256(parts[0].encode("utf-8", "surrogatepass") + b"\n" + material).digest()[:KEY_ID_SIZE]
+        if spelled != key_id:
+            raise VkeyMalformed(f"key id {key_id.hex()} in the vkey, the key has {spelled.hex()}")
         if material[0] not in set(KeyType):
             raise KeyTypeUnsupported(f"signature type 0x{material[0]:02x} of key {parts[0][:80]!r}")
-        key = cls(name=parts[0], type=KeyType(material[0]), public=material[1:])
-        if key.key_id != key_id:
-            raise VkeyMalformed(f"key id {key_id.hex()} in the vkey, the key has {key.key_id.hex()}")
-        return key
+        return cls(name=parts[0], type=KeyType(material[0]), public=material[1:])
 
     def __str__(self) -> str:
         return f"{self.name}+{self.key_id.hex()}+{to_base64(bytes([self.type]) + self.public)}"

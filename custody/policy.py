@@ -17,6 +17,8 @@ NONE = "none"
 """The quorum of a policy that demands no witness: nothing is satisfied, nothing is failed, NOT CHECKED."""
 
 MAX_POLICY_SIZE = 1024 * 1024
+"""Bytes of UTF-8."""
+
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COUNT = re.compile(r"[1-9][0-9]{0,5}\Z")
 _LOG_TYPES = frozenset({KeyType.ED25519, KeyType.COSIGN_MLDSA44})
@@ -66,8 +68,8 @@ class Policy:
             PolicyMalformed: The text is no policy, or one whose quorum could count an authority twice.
             FormatError: A vkey in it is malformed, refused or of an unsupported type.
         """
-        if len(text) > MAX_POLICY_SIZE or _CONTROL.search(text):
-            raise PolicyMalformed(f"a policy over {MAX_POLICY_SIZE} characters, or with control characters")
+        if len(text.encode("utf-8", "replace")) > MAX_POLICY_SIZE or _CONTROL.search(text):
+            raise PolicyMalformed(f"a policy over {MAX_POLICY_SIZE} bytes, or with control characters")
         reader = _Reader()
         for number, line in enumerate(text.split("\n"), start=1):
             words = [word for word in re.split(r"[ \t]+", line) if word]

@@ -442,6 +442,8 @@ def notes(v):
     own = ref.key_id(ORIGIN, 1, ED_PUBLIC).hex()
     vkey("with-another-key-id", "the id is not the key's", VKEYS["log"].replace(own, "00000000"))
     vkey("with-a-renamed-key", "the id covers the name", "x" + VKEYS["log"])
+    vkey("with-upper-case", "one spelling of hex", VKEYS["log"].replace(own, own.upper()), "text-malformed")
+    vkey("with-unpadded-base64", "one spelling of base64", VKEYS["pq"].rstrip("="), "text-malformed")
     vkey("without-parts", "no plus sign", "nothing")
     vkey("of-another-type", "0x02 is not in the suite", ref.vkey("n", 2, ED_PUBLIC), "key-type-unsupported")
     vkey("of-small-order", "the neutral point", ref.vkey("n", 1, b"\x01" + bytes(31)), "public-key-refused")
@@ -626,6 +628,26 @@ def policies(v):
     policy("with-a-threshold-too-high", "four of three", good.replace("two 2", "two 4"))
     policy("with-an-unknown-word", "nothing is ignored", good + "monitor w0\n")
     policy("with-a-carriage-return", "a control character", good.replace("\n", "\r\n"))
+    policy("with-an-indented-comment", "its first word begins with #", " \t# who\n" + good, "ok")
+    policy(
+        "with-a-vkey-of-another-id",
+        "a vkey's own code",
+        good.replace(ref.vkey("b.example", 4, public["w2"]), "b.example+00000000+AAAA"),
+        "vkey-malformed",
+    )
+    strange = ref.vkey("b.example", 5, public["w2"])
+    policy(
+        "with-a-key-of-a-type-to-come",
+        "unsupported",
+        good.replace(ref.vkey("b.example", 4, public["w2"]), strange),
+        "key-type-unsupported",
+    )
+    policy(
+        "with-a-witness-of-a-type-of-logs",
+        "known, and not there",
+        good.replace(ref.vkey("b.example", 4, public["w2"]), ref.vkey("b.example", 1, public["w2"])),
+    )
+    policy("with-a-name-twice", "before its vkey is looked at", good + "witness w0 b.example+00000000+AAAA\n")
 
     def satisfied(name, about, who, output):
         v.add(f"quorum-{name}", "quorum", about, {"text": good, "keys": [ids[x] for x in who]}, output=output)

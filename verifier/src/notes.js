@@ -1,6 +1,6 @@
 // Signed notes, checkpoints, cosignatures, policies, proofs of one entry, tiles (docs/spec/log.md sections 6 to 11).
 
-import { concat, decimal, equal, fromUtf8, hex, malformed, u64, unbase64, unsupported, untrue, utf8 } from "./bytes.js";
+import { concat, decimal, equal, fromUtf8, hex, malformed, u64, unbase64, unhex, unsupported, untrue, utf8 } from "./bytes.js";
 import { checkEd25519Key, verifyEd25519 } from "./ed25519.js";
 import { sha256 } from "./hashes.js";
 import { checkInclusion, entryLeaf, leafHash, readHashes } from "./merkle.js";
@@ -15,13 +15,14 @@ export function readVkey(text) {
   const first = text.indexOf("+"), second = text.indexOf("+", first + 1);
   if (first < 0 || second < 0) throw refuse("not a vkey");
   const name = text.slice(0, first), short = text.slice(first + 1, second);
-  const spelled = unbase64(text.slice(second + 1), true, "vkey-malformed");
-  if (!NAME.test(name) || !/^[0-9a-f]{8}$/.test(short) || !spelled.length) throw refuse("not a vkey");
+  if (unhex(short).length !== 4) throw malformed("text-malformed", "a key id that is not 4 bytes");
+  const spelled = unbase64(text.slice(second + 1));
+  if (!spelled.length) throw refuse("a key without type and public key");
   const type = spelled[0], key = spelled.subarray(1);
   const id = sha256(utf8(name), [10], spelled).subarray(0, 4);
   if (hex(id) !== short) throw refuse("the key id is not that of the key");
   if (!(type in KEY_SIZES)) throw unsupported("key-type-unsupported", `a key of type ${type}`);
-  if (key.length !== KEY_SIZES[type]) throw refuse("a key of another length");
+  if (!NAME.test(name) || key.length !== KEY_SIZES[type]) throw refuse("a name that is none, or a key of another length");
   if (type !== 6) checkEd25519Key(key);
   return { name, type, key, id, fullId: hex(sha256(spelled)), text };
 }
@@ -119,10 +120,10 @@ export class Policy {
     this.members = new Set();
     this.keys = new Set();
     // eslint-disable-next-line no-control-regex
-    if (/[\x00-\x08\x0b-\x1f\x7f-\x9f]/.test(text)) throw this.refuse("a control character");
+    if (utf8(text).length > 2 ** 20 || /[\x00-\x08\x0b-\x1f\x7f-\x9f]/.test(text)) throw this.refuse("too long, or with a control character");
     for (const line of text.split("\n")) {
       const words = line.split(/[ \t]+/).filter((word) => word);
-      if (words.length && !line.startsWith("#")) this.take(words);
+      if (words.length && !words[0].startsWith("#")) this.take(words);
     }
     if (this.quorum === undefined) throw this.refuse("no quorum");
     this.authorities();
@@ -134,7 +135,7 @@ export class Policy {
 
   take([word, ...rest]) {
     if (word === "log" && (rest.length === 1 || rest.length === 2)) this.log.push(this.key(rest[0], [1, 6]));
-    else if (word === "witness" && (rest.length === 2 || rest.length === 3)) this.define(this.witnesses, rest[0], this.key(rest[1], [4, 6]));
+    else if (word === "witness" && (rest.length === 2 || rest.length === 3)) this.define(this.witnesses, rest[0], () => this.key(rest[1], [4, 6]));
     else if (word === "group" && rest.length >= 3) this.group(rest);
     else if (word === "quorum" && rest.length === 1 && this.quorum === undefined) {
       if (rest[0] !== "none" && !this.defined(rest[0])) throw this.refuse("a quorum that is not defined");
@@ -153,9 +154,9 @@ export class Policy {
     return this.witnesses.has(name) || this.groups.has(name);
   }
 
-  define(where, name, what) {
+  define(where, name, make) {
     if (name === "none" || this.defined(name)) throw this.refuse(`${name} is taken`);
-    where.set(name, what);
+    where.set(name, make());
   }
 
   group([name, count, ...members]) {
@@ -165,7 +166,7 @@ export class Policy {
       if (!this.defined(member) || this.members.has(member)) throw this.refuse("a member not defined, or twice");
       this.members.add(member);
     }
-    this.define(this.groups, name, { needed, any: count === "any" || count === "1", members });
+    this.define(this.groups, name, () => ({ needed, members }));
   }
 
   /** A group of witnesses is one authority's keys; higher groups hold groups only; a key name stands in one group. */
