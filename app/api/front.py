@@ -29,8 +29,8 @@ _KEYS_FRESH: Final = timedelta(minutes=5)
 
 
 @router.get("/livez", responses=documented())
-def alive() -> AliveOut:
-    """The process answers."""
+async def alive() -> AliveOut:
+    """The process answers, also while every thread of it waits for a store."""
     return AliveOut(status="alive")
 
 

@@ -16,12 +16,16 @@ FRESH: Final = 5.0
 
 
 class Readiness:
-    """What is missing now; of the store, as of a few seconds ago at most."""
+    """What is missing now; of the store, as of a few seconds ago at most.
+
+    Anybody may ask, and as often as they like: one at a time waits for the store, and nobody for that one.
+    """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._turn = Lock()
         self._asked: float | None = None
+        self._begun = 0.0
         self._answers = False
 
     def missing(self) -> list[str]:
@@ -34,11 +38,16 @@ class Readiness:
             self._asked = None
 
     def _store_answers(self) -> bool:
-        with self._turn:  # one asks, and all who come meanwhile are told the same
+        if not self._turn.acquire(blocking=False):  # who comes while it is asked is told what was known, for a while
+            return self._answers and monotonic() - self._begun <= FRESH
+        try:
             if self._asked is None or monotonic() - self._asked > FRESH:
+                self._begun = monotonic()
                 self._answers = _answers(self._runtime)
                 self._asked = monotonic()
             return self._answers
+        finally:
+            self._turn.release()
 
 
 def missing(runtime: Runtime) -> list[str]:

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from app.api import edge, protocol, traffic
-from app.services import records
+from app.api import edge, front, protocol, traffic
+from app.api.application import THREADS
+from app.services import health, records
 from tests.app.party import token
 
 
@@ -235,6 +236,54 @@ def test_readiness_names_what_is_missing(service, monkeypatch):
         answer = service.http.get("/readyz")
         assert (answer.status_code, answer.json()["missing"]) == (503, ["store"])
     service.app.state.readiness.forget()
+
+
+def test_whoever_asks_for_readiness_waits_for_nobody_who_waits_for_the_store(service, monkeypatch):
+    asked, go = threading.Event(), threading.Event()
+
+    def hanging():
+        asked.set()
+        go.wait()
+
+    readiness, found = service.app.state.readiness, []
+    assert service.http.get("/readyz").status_code == 200
+    first = threading.Thread(target=lambda: found.append(service.http.get("/readyz").status_code))
+    with monkeypatch.context() as patched:
+        patched.setattr(service.runtime.store, "ping", hanging)
+        readiness.forget()
+        first.start()
+        asked.wait()
+        try:
+            assert service.http.get("/readyz").status_code == 200
+            patched.setattr(health, "FRESH", 0.0)
+            assert service.http.get("/readyz").json() == {"ready": False, "missing": ["store"]}
+        finally:
+            go.set()
+            first.join()
+    assert found == [200]
+
+
+def test_the_process_is_alive_while_all_its_threads_wait(service, monkeypatch):
+    busy, go = threading.Semaphore(0), threading.Event()
+
+    def waiting(_at):
+        busy.release()
+        go.wait()
+        return ""
+
+    with monkeypatch.context() as patched:
+        patched.setattr(front, "to_time", waiting)
+        waits = [threading.Thread(target=service.http.get, args=("/v1/service",)) for _ in range(THREADS)]
+        for each in waits:
+            each.start()
+        try:
+            for _ in waits:
+                busy.acquire()
+            assert service.http.get("/livez").status_code == 200
+        finally:
+            go.set()
+            for each in waits:
+                each.join()
 
 
 def test_readiness_is_looked_at_once_for_many_who_ask(service, monkeypatch):
