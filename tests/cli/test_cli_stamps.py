@@ -1,49 +1,19 @@
 """`stamp`, `renew`, `trust tsa` against a real authority: `openssl ts` behind a small HTTP server."""
 
 import json
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from rogatory.cli import main, session
 
 from custody.bundle import open_bundle
 from custody.trust import Trust
-from tests.custody.tsa import POLICY, Tsa
+from tests.custody.tsa import POLICY, Tsa, served
 from tests.custody.world import World, zipped
 
 
 @pytest.fixture(scope="module")
 def tsa(tmp_path_factory):
     return Tsa(tmp_path_factory.mktemp("tsa") / "national", "national", kind="ec")
-
-
-@contextmanager
-def served(answer):
-    """An address at which `answer` makes of a request's body (status, body)."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            assert self.headers["Content-Type"] == "application/timestamp-query"
-            status, body = answer(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/tsa"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture

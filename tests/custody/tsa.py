@@ -2,7 +2,10 @@
 
 import secrets
 import subprocess
+import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -32,8 +35,8 @@ ess_cert_id_alg = sha256
 class Tsa:
     """An authority with a root, a certificate between and a signer, all ending when they are told to."""
 
-    def __init__(self, folder, name, *, lasts=timedelta(days=3650), usages=None, policy=POLICY, kind="rsa"):
-        self.folder, self.name, self.policy = folder, name, policy
+    def __init__(self, folder, name, *, lasts=timedelta(days=3650), usages=None, policy=POLICY, kind="rsa", lists=None):
+        self.folder, self.name, self.policy, self.lists = folder, name, policy, lists
         folder.mkdir(parents=True)
         self.begins = datetime.now(UTC) - timedelta(days=1)
         self.ends = datetime.now(UTC) + lasts
@@ -62,6 +65,9 @@ class Tsa:
         )
         if usages:
             builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=True)
+        if self.lists:
+            point = x509.DistributionPoint([x509.UniformResourceIdentifier(self.lists)], None, None, None)
+            builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
         by = {None: self.root_key, "root": self.root_key, "middle": self.middle_key}
         name = issuer and issuer.subject.rfc4514_string().split(" ")[-1]
         return builder.sign(by[name], hashes.SHA256())
@@ -91,10 +97,15 @@ class Tsa:
         """A revocation list of the middle certificate that names the signer, DER."""
         at = at or datetime.now(UTC)
         entry = x509.RevokedCertificateBuilder().serial_number(self.signer.serial_number).revocation_date(at)
-        entry = entry.add_extension(x509.CRLReason(reason), critical=False).build()
-        builder = x509.CertificateRevocationListBuilder().issuer_name(self.middle.subject).last_update(self.begins)
-        made = builder.next_update(self.ends).add_revoked_certificate(entry).sign(self.middle_key, hashes.SHA256())
-        return made.public_bytes(serialization.Encoding.DER)
+        return self.listing(entry.add_extension(x509.CRLReason(reason), critical=False).build())
+
+    def listing(self, *entries, made=None, until=None):
+        """A revocation list of the middle certificate, DER."""
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self.middle.subject)
+        builder = builder.last_update(made or self.begins).next_update(until or self.ends)
+        for entry in entries:
+            builder = builder.add_revoked_certificate(entry)
+        return builder.sign(self.middle_key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
     @property
     def trusted(self):
@@ -103,3 +114,38 @@ class Tsa:
 
 def der_of(certificate):
     return certificate.public_bytes(serialization.Encoding.DER)
+
+
+@contextmanager
+def served(answer, fetched=None):
+    """An address at which `answer` makes of a query (status, body), and `fetched` of a path (status, body)."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            assert self.headers["Content-Type"] == "application/timestamp-query"
+            self.reply(*answer(self.rfile.read(int(self.headers["Content-Length"]))))
+
+        def do_GET(self):
+            status, body, *place = fetched(self.path)
+            self.reply(status, body, **({"Location": place[0]} if place else {}))
+
+        def reply(self, status, body, **headers):
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/tsa"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
