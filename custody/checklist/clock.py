@@ -73,6 +73,7 @@ class _Brackets:
         log = {key.full_id for key in case.trust.log}
         own = [time for key_id, time in case.cosigned.note.cosignatures() if key_id in log]
         self.log_time = max(own) if own else None
+        self._now = math.ceil(case.now.timestamp()) if case.now is not None else None
 
     def at(self, index: int) -> tuple[int | None, int | None]:
         place = bisect_right(self._sizes, index)
@@ -87,7 +88,7 @@ class _Brackets:
         place = bisect_right(self._sizes, index)
         if place not in self._limits:
             low, high = self.at(index)
-            ceilings = [value for value in (high, self.log_time) if value is not None]
+            ceilings = [value for value in (high, self.log_time, self._now) if value is not None]
             least = _text(low - self._skew) if low is not None else None
             most = _text(min(ceilings) + self._skew) if ceilings else None
             self._limits[place] = least or "", most or "~"

@@ -200,6 +200,13 @@ def test_a_checkpoint_from_the_future_is_found():
     assert (report["time"].code, report.exit_code) == ("time-outside", 23)
 
 
+def test_the_verifiers_clock_counts_for_entries_where_the_log_states_no_time():
+    trust = WORLD.trust(log=(WORLD.signers[0].verifier,))
+    assert WORLD.verify(FILES, trust, now=START + timedelta(hours=1))["time"].status is Status.PASS
+    check = WORLD.verify(FILES, trust, now=START - timedelta(hours=1))["time"]
+    assert (check.status, check.code, check.place.seq) == (Status.FAIL, "time-outside", 0)
+
+
 # ---------------------------------------------------------------- damage: every byte, every line
 
 

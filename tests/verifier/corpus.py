@@ -8,6 +8,7 @@ import base64
 import contextlib
 import inspect
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,11 @@ def of_checks(directory):
     return cases
 
 
+def ed25519_only(world):
+    """A trust file of somebody who knows one key of the log only, which states no time."""
+    return world.trust(log=(world.signers[0].verifier,))
+
+
 def of_kinds(directory):
     """Honest bundles of every kind and container, with and without what a reader can bring."""
     cases = []
@@ -110,6 +116,10 @@ def of_kinds(directory):
     with recording(cases, "honest"):
         whole.verify(files)
         whole.verify(files, allow_withheld=True, now=world.START)
+        for now in (world.START, world.START - timedelta(days=1)):
+            whole.verify(
+                whole.bundle(checkpoint=whole.checkpoint(signers=whole.signers[:1])), ed25519_only(whole), now=now
+            )
         whole.verify(zipped(files))
         whole.verify(zipped(files, compress=True))
         whole.verify(packed(files | {"entries.csv": files["entries.csv"][:-9]}))

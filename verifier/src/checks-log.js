@@ -255,8 +255,9 @@ export function time(facts) {
   const late = (what) => untrue("time-outside", what), { skew } = trust;
   const own = new Set(trust.log.map(({ fullId }) => fullId));
   const sealed = cosignedBy(facts.opened).filter(([id]) => own.has(id)).map(([, at_]) => seconds(at_));
-  const ceiling = sealed.length ? Math.max(...sealed) : Infinity;
-  if (now !== undefined && sealed.length && ceiling > now + skew) throw late("the log signed after the verifier's clock");
+  const latest = sealed.length ? Math.max(...sealed) : Infinity, clock = now === undefined ? Infinity : seconds(Math.ceil(now / 1e6));
+  if (now !== undefined && sealed.length && latest > now + skew) throw late("the log signed after the verifier's clock");
+  const ceiling = Math.min(latest, clock);
   for (const chain of chains) {
     checkOrder(chain, skew, late);
     checkSaid(facts, chain, skew, late);
