@@ -19,7 +19,7 @@ from app.errors import BadInput
 
 _BUSY_MS = 10_000
 _POOL, _OVERFLOW = 8, 56
-_WRITING = "rogatory_writing"
+_WRITING, _FIRST = "rogatory_writing", "rogatory_first"
 _SETTINGS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -84,6 +84,11 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(**{_WRITING: True})
 
 
+def at_once(engine: Engine) -> Engine:
+    """The same pool, for what others wait for: of the writers of this process its transactions go first."""
+    return engine.execution_options(**{_FIRST: True})
+
+
 def snapshot(engine: Engine) -> Engine:
     """The same pool, for transactions that read one state of everything."""
     if engine.dialect.name == "postgresql":
@@ -145,8 +150,9 @@ def _set_up(connection: Any, _record: Any) -> None:
 
 
 def _begin(connection: Connection, queue: Queue) -> None:
-    if not connection.get_execution_options().get(_WRITING):
+    options = connection.get_execution_options()
+    if not options.get(_WRITING):
         connection.exec_driver_sql("BEGIN DEFERRED")
         return
-    queue.enter(connection)
+    queue.enter(connection, first=options.get(_FIRST, False))
     connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -27,10 +27,10 @@ _TILE_HEIGHT: Final = 8
 
 
 class Place(NamedTuple):
-    """An entry's own part of its proof: label and salt, and the index of its leaf."""
+    """An entry's own part of its proof: label and salt, and the place of its leaf in the log."""
 
     extra: bytes
-    index: int
+    at: int
 
 
 class Edge:
@@ -94,8 +94,8 @@ class Published:
             LookupError: It is not in this batch, or the tiles do not reach.
         """
         place = self.places[entry]
-        path = merkle.inclusion_path(index=place.index, size=self.size, node=self.edge.node)
-        return TlogProof(extra=place.extra, index=place.index, path=tuple(path), note=self.note)
+        path = merkle.inclusion_path(index=place.at, size=self.size, node=self.edge.node)
+        return TlogProof(extra=place.extra, index=place.at, path=tuple(path), note=self.note)
 
 
 @dataclass(eq=False)

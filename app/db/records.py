@@ -90,7 +90,6 @@ def wait_for_record(engine: Engine, entry: int | Entry, timeout: float = 2.0) ->
     """
     news = board(engine.pool)
     end = monotonic() + timeout
-    ledger_id = entry if isinstance(entry, int) else None
     while True:
         rings, left = news.bell.rings, end - monotonic()
         if isinstance(entry, Entry):
@@ -99,8 +98,7 @@ def wait_for_record(engine: Engine, entry: int | Entry, timeout: float = 2.0) ->
                 return found
         try:
             with reading(engine) as session:
-                ledger_id = ledger_id_of(session, entry) if ledger_id is None else ledger_id
-                return record_of(session, ledger_id)
+                return record_of(session, ledger_id_of(session, entry) if isinstance(entry, Entry) else entry)
         except NotYetPublished:
             left = end - monotonic()
             if left <= 0:

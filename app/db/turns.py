@@ -3,6 +3,8 @@
 SQLite lets one writer in and the others sleep for growing times; whoever wakes at the right moment is next. Under
 load some would wait for seconds, the sequencer among them, and the time between two writers be lost. Other processes
 know nothing of these turns: SQLite's own lock still decides, this only orders who asks for it.
+
+Whoever others wait for may go first: the sequencer with the checkpoint over entries that are placed already.
 """
 
 from collections import deque
@@ -22,15 +24,18 @@ class Turns:
         self._taken = False
         self._waiting: deque[Lock] = deque()
 
-    def take(self, patience: float) -> bool:
-        """Wait for the turn, at most so many seconds; whether it came."""
+    def take(self, patience: float, *, first: bool = False) -> bool:
+        """Wait for the turn, at most so many seconds; whether it came. `first` goes before all who wait."""
         with self._guard:
             if not self._taken:
                 self._taken = True
                 return True
             mine = Lock()
             mine.acquire()
-            self._waiting.append(mine)
+            if first:
+                self._waiting.appendleft(mine)
+            else:
+                self._waiting.append(mine)
         if mine.acquire(timeout=patience):
             return True
         with self._guard:
@@ -56,10 +61,10 @@ class Queue:
         self._turns, self._patience = Turns(), patience
         event.listen(engine, "checkin", self._leave)
 
-    def enter(self, connection: Connection) -> None:
+    def enter(self, connection: Connection, *, first: bool = False) -> None:
         """Wait for the turn of a connection that is to write; it ends when the connection is back in its pool."""
         if not connection.info.get(_HELD):
-            connection.info[_HELD] = self._turns.take(self._patience)
+            connection.info[_HELD] = self._turns.take(self._patience, first=first)
 
     def _leave(self, _connection: Any, record: Any) -> None:
         if record.info.pop(_HELD, False):

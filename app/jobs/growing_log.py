@@ -64,6 +64,11 @@ def waiting(session: Session, most: int) -> list[Waiting]:
     return [Waiting(*row) for row in session.execute(query)]
 
 
+def is_anything_waiting(session: Session) -> bool:
+    """Whether some entry waits for a place."""
+    return session.scalar(select(Pending.ledger_id).limit(1)) is not None
+
+
 class GrowingLog:
     """The tree's right edge, the tail tree, and the tiles that are not full yet."""
 

@@ -17,6 +17,7 @@ from threading import Event, Lock, Thread
 
 from sqlalchemy import Engine, select
 
+from app.db.engine import at_once
 from app.db.fresh import board
 from app.db.guard import guard
 from app.db.log_models import CheckpointRow
@@ -24,7 +25,7 @@ from app.db.publication import Bell
 from app.db.unit_of_work import UnitOfWork, reading
 from app.errors import ReadOnly
 from app.jobs.election import Election, NotElected
-from app.jobs.growing_log import Batch, GrowingLog, published, waiting, write
+from app.jobs.growing_log import Batch, GrowingLog, Waiting, is_anything_waiting, published, waiting, write
 from custody.checkpoint import Checkpoint, sign_checkpoint
 from custody.note import SignerKey
 
@@ -151,12 +152,7 @@ class Sequencer:
 
     def _advance(self) -> int:
         log = self._log or self._load()
-        with reading(self._engine) as session:
-            entries = waiting(session, _MOST)
-        dummies = 0 if self._cadence is None else _filled(len(entries)) - len(entries)
-        batch = log.extend(entries, dummies) if entries or dummies else None
-        if batch is not None:
-            self._write(batch)
+        entries, batch = self._place(log)
         at = self._now()
         if log.size and (self._signed is None or self._signed[0] != log.size or at - self._signed[1] >= _SIGN_AGAIN):
             note = self._sign(log, at)
@@ -176,17 +172,28 @@ class Sequencer:
         self._signed = (newest.size, newest.signed_at) if newest else None
         return self._log
 
-    def _write(self, batch: Batch) -> None:
+    def _place(self, log: GrowingLog) -> tuple[list[Waiting], Batch | None]:
+        """The entries that were given places, and the batch they were written in, if there is one."""
+        if self._cadence is None:
+            with reading(self._engine) as session:
+                if not is_anything_waiting(session):
+                    return [], None
         with UnitOfWork(self._engine) as uow:
             self._election.confirm(uow.session)
+            entries = waiting(uow.session, _MOST)  # looked for now that it is our turn: those who came meanwhile too
+            dummies = 0 if self._cadence is None else _filled(len(entries)) - len(entries)
+            if not entries and not dummies:
+                return [], None
+            batch = log.extend(entries, dummies)
             write(uow.session, batch)
             uow.commit()
+        return entries, batch
 
     def _sign(self, log: GrowingLog, at: datetime) -> bytes:
         return sign_checkpoint(Checkpoint(self._origin, log.size, log.root()), self._signers, int(at.timestamp()))
 
     def _publish(self, log: GrowingLog, note: bytes, at: datetime) -> None:
-        with UnitOfWork(self._engine) as uow:
+        with UnitOfWork(at_once(self._engine)) as uow:
             self._election.confirm(uow.session)
             uow.session.merge(CheckpointRow(size=log.size, root=log.root(), signed_at=at, note=note))
             uow.commit()

@@ -11,8 +11,8 @@ from app.db.turns import Turns
 from app.db.unit_of_work import UnitOfWork
 
 
-def asking(turns, order, number):
-    thread = threading.Thread(target=lambda: (turns.take(30), order.append(number), turns.give()))
+def asking(turns, order, number, **how):
+    thread = threading.Thread(target=lambda: (turns.take(30, **how), order.append(number), turns.give()))
     waiting = len(turns._waiting)
     thread.start()
     while len(turns._waiting) == waiting and thread.is_alive():
@@ -84,3 +84,14 @@ def test_no_writer_is_lost_or_starved_among_many(engine):
         thread.join()
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM counted")) == 120
+
+
+def test_who_is_to_go_first_goes_before_all_who_wait():
+    turns, order = Turns(), []
+    assert turns.take(0)
+    threads = [asking(turns, order, number) for number in range(3)]
+    threads.append(asking(turns, order, "first", first=True))
+    turns.give()
+    for thread in threads:
+        thread.join()
+    assert order == ["first", 0, 1, 2]

@@ -203,7 +203,7 @@ def test_a_crash_between_leaves_and_checkpoint_is_healed_at_the_next_start(world
 def test_what_fails_once_is_done_at_the_next_turn(world, monkeypatch):
     world.note(world.open_chain(), 3)
     with monkeypatch.context() as patch:
-        patch.setattr(world.sequencer, "_write", die)
+        patch.setattr(world.sequencer, "_place", die)
         with pytest.raises(Died):
             world.sequencer.run_once()
     assert world.sequencer.run_once() == 3
