@@ -9,12 +9,12 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Header, Request, Response
 from sqlalchemy import Engine
 
-from app.api.models import StampedOut
+from app.api.models import RecordOut, StampedOut, StepsOut
 from app.api.problems import documented
 from app.db import cosignatures, log_reader
 from app.db.unit_of_work import reading
 from app.errors import NotFound, TooLarge
-from app.services import stamping, witnessing
+from app.services import stamping, succession, witnessing
 from app.services.runtime import Runtime
 from custody.text import to_time
 from custody.tiles import WIDTH, TileMalformed, parse_path
@@ -112,6 +112,11 @@ def cosigning(runtime: Runtime) -> APIRouter:
     def auditors(if_none_match: IfNoneMatch = None) -> Response:
         """The same for auditors."""
         return _answer(runtime.auditors.text.encode(), _TEXT, _ASK, if_none_match)
+
+    @router.get("/steps", responses=documented("not-found"))
+    def steps() -> StepsOut:
+        """The entries by which what a trust file says of this log may change, in the order of the log."""
+        return StepsOut(records=[RecordOut.of(record) for record in succession.steps(runtime)])
 
     @router.post(
         "/cosignatures",

@@ -55,6 +55,12 @@ class RecordOut(Out):
         return base64.b64encode(json.dumps(self.model_dump(), separators=(",", ":")).encode()).decode()
 
 
+class StepsOut(Out):
+    """Changes of the log's policies, and its end."""
+
+    records: list[RecordOut]
+
+
 class Recorded(Out):
     """An act that is on record."""
 

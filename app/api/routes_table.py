@@ -39,6 +39,7 @@ ROUTES: Final[dict[str, Route]] = {
     "GET <log>/stamped": _LOG,
     "GET <log>/policy": _LOG,
     "GET <log>/auditors": _LOG,
+    "GET <log>/steps": Route("", "", "policies and the end of the log: the service's own word, for everybody"),
     "POST <log>/cosignatures": Route(
         "", "", "cosignatures of what is public, verified against the policies; they are no act of a party"
     ),

@@ -10,18 +10,23 @@ from typing import Final
 from app.auth import private_files
 from app.db import cosignatures, ledger
 from app.db.guard import guard
-from app.errors import BadInput, NotFound, StateConflict
+from app.errors import BadInput, NotFound, Refusal, StateConflict
 from app.jobs.election import NotElected
+from app.jobs.witnesses import WitnessSilent
 from app.main.assembly import Service, assemble, inspect
 from app.main.options import OK, say, settings_of
+from app.services import witnessing
 from app.services.policies import NO_POLICY, Member, PolicyFile
 from app.services.witnessing import all_members
 from custody import leaf
+from custody.entry import Entry
+from custody.errors import CustodyError
 from custody.keys import fingerprint
 from custody.note import VerifierKey
 from custody.policy import Policy
 
 _QUORUM: Final = "members"
+_PUBLISHED_WITHIN: Final = 15.0
 _LATE: Final = 60
 """Seconds after which a witness that lacks the newest checkpoint is said to be behind."""
 
@@ -142,16 +147,35 @@ def _adopt(service: Service, file: PolicyFile, text: str) -> int:
     facts.append(("policy.changed", {"what": what, "text_sha256": sha256(text.encode()).hexdigest()}))
     with runtime.unit_of_work() as uow:
         for event, noted in facts:
-            ledger.append(
+            entry = ledger.append(
                 uow.session, chain=_chain(service), event=event, at=runtime.now(), origin=runtime.origin, noted=noted
             )
         uow.commit()
-    private_files.write(file.path, text.encode())
     publish(service)
+    endorsed = _endorsed(service, entry)
+    private_files.write(file.path, text.encode())
     say(text.rstrip())
-    say(f"written to {file.path}; members take it over with `rogatory trust policy`, and compare:\n  {_spelt(text)}")
+    how = "`rogatory trust update`" if endorsed else "`rogatory trust policy`, and compare"
+    say(f"written to {file.path}; members take it over with {how}:\n  {_spelt(text)}")
     runtime.engine.dispose()
     return OK
+
+
+def _endorsed(service: Service, entry: Entry) -> bool:
+    """Whether the quorum so far has cosigned the entry, asked before another policy counts: members can then follow."""
+    runtime, policy = service.runtime, service.runtime.witnesses.policy
+    if policy.is_none:
+        return False
+    index = ledger.wait_for_record(runtime.engine, entry, _PUBLISHED_WITHIN).index
+    for member in runtime.witnesses.members():
+        if member.url:
+            with suppress(WitnessSilent, Refusal, CustodyError):
+                service.witnesses.submit(member)
+    service.witnesses.close()
+    if witnessing.newest_cosigned(runtime, index) is not None:
+        return True
+    say("the quorum so far has not cosigned this change: members have to compare the new policy by another way")
+    return False
 
 
 def _file(service: Service, *, auditor: bool) -> PolicyFile:

@@ -276,7 +276,7 @@ def view_manifest(package: str, caller: Caller, runtime: Runtime) -> ManifestVie
             .where(Grant.package_id == row.id, Grant.kind == GrantKind.GRANT)
             .order_by(LedgerRow.id)
         )
-        rows = list(session.execute(query).tuples())
+        rows = list(session.execute(query))
         sealed_id = headers.ledger_id(session, row.manifest_id)
         uow.commit()
     record = ledger.wait_for_record(runtime.engine, sealed_id)

@@ -14,7 +14,7 @@ from custody import leaf, merkle, tiles
 from custody.checkpoint import Checkpoint, open_checkpoint
 from custody.tail import TailTree
 from rogatory import private_files
-from rogatory.connection import Connection
+from rogatory.connection import AnswerMalformed, Connection
 from rogatory.errors import NotFound, RolledBack, Tampered
 from rogatory.records import LogRolledBack, LogTrust
 
@@ -81,6 +81,14 @@ class PublicLog:
         """A text that the service shows, as `policy` or `auditors`, if it does; nothing about it is checked."""
         answer = self._connection.request("GET", f"{self._prefix}/{name}", authenticated=False, allow=frozenset({404}))
         return answer.text if answer.status_code == _OK else None
+
+    def steps(self) -> list[Any]:
+        """Records of the entries by which what is trusted of this log may change; nothing about them is checked."""
+        answer = self._connection.get_json(f"{self._prefix}/steps", authenticated=False)
+        found = answer.get("records")
+        if not isinstance(found, list):
+            raise AnswerMalformed("the log does not show its steps in the shape of its interface")
+        return found
 
     def stamped(self) -> dict[str, Any] | None:
         """What the service says of its newest stamp by a third party: `size`, `time`, `published`; unchecked."""

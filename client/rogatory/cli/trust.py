@@ -63,6 +63,25 @@ def policy(args: Namespace, terminal: Terminal) -> Outcome:
     return Outcome({"file": str(profile.trust)} | _fields(trust), f"co-signing authorities: {escape(names)}")
 
 
+def update(args: Namespace, terminal: Terminal) -> Outcome:
+    """Take over what the log and its witnesses have endorsed."""
+    from rogatory import trust_file, trust_update
+
+    profile = session.load_profile(args)
+    trust = trust_file.load(profile.trust)
+    with session.client(args, terminal) as client:
+        done = trust_update.update(
+            trust, client.log_reader, client.records, accepted={_key_id(text) for text in args.accept or []}
+        )
+    if done.trust != trust:
+        trust_file.save(done.trust, profile.trust)
+    text = [f"checkpoint of {done.checkpoint.size} leaves"]
+    text += [f"new {name}, endorsed by the quorum that was held" for name in done.changed]
+    text += [f"co-signing authorities: {escape(', '.join(done.trust.witnesses.who()) or 'nobody')}"]
+    fields = {"file": str(profile.trust), "changed": list(done.changed), "size": done.checkpoint.size}
+    return Outcome(fields | _fields(done.trust), "\n".join(text))
+
+
 def _with_policies(
     trust: "Trust", profile: "Profile", accepted: list[str], terminal: Terminal, *, needed: bool = False
 ) -> "Trust":
@@ -266,6 +285,24 @@ COMMANDS = (
         "once you have compared the keys with the authorities they name. From then on `verify` demands the quorum, "
         "and nothing is sealed to a key that is not in a checkpoint enough of them cosigned.",
         examples=("rogatory trust policy", "rogatory trust policy --accept 9b1c…"),
+        then="rogatory trust show.",
+    ),
+    Command(
+        "trust update",
+        "take over newer checkpoints and policies that the log and its present witnesses endorse",
+        update,
+        (
+            option(
+                "--accept",
+                about="SHA-256 of an endorsed policy that asks for less than the one held (64 hex digits)",
+                action="append",
+                metavar="SHA256",
+            ),
+        ),
+        about="Takes the newest checkpoint that is of one history with the one held, signed by every key of the log "
+        "and cosigned by the quorum of the policy held; and another policy only if the log has said so in an entry that "
+        "such a checkpoint covers. Nothing weaker is taken unasked, and other log keys never.",
+        examples=("rogatory trust update",),
         then="rogatory trust show.",
     ),
     Command("trust show", "show what is trusted", show, examples=("rogatory trust show",)),
