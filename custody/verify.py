@@ -7,7 +7,7 @@ input gives a report, never an exception of another family. Specification: docs/
 import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,9 @@ from custody.errors import CustodyError, FormatError
 from custody.report import Check, Fault, NotChecked, Place, Report, Status, Withheld
 from custody.trust import CHECKS, Trust
 from custody.words import Phrase, say
+
+_ENDING: Final = timedelta(days=180)
+"""Before the certificates of stamps end, so long beforehand the report reminds of renewal."""
 
 _Function = Callable[[Case], str]
 
@@ -171,6 +174,9 @@ def _trusting(case: Case, passed: set[str]) -> list[Phrase]:
     stamped = "timestamps" in passed
     if stamped:
         lines.append(say("trusting.stamps"))
+        ends = stamps.stamped(case).ends
+        if case.now is not None and ends - case.now < _ENDING:
+            lines.append(say("trusting.stamps-end", until=f"{ends:%Y-%m-%d}"))
     if "time" not in passed or (case.trust.witnesses.is_none and not stamped):
         lines.append(say("trusting.times"))
     return lines

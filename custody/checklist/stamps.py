@@ -74,6 +74,11 @@ class Stamped:
     unheld: str
     held: tuple[tuple[int, datetime], ...]
 
+    @property
+    def ends(self) -> datetime:
+        """Until when the newest layer holds, of those that have stamps that count."""
+        return max(stamp.ends for _, stamp in self.layers[-1].counting)
+
 
 def timestamps(case: Case) -> str:
     """Every stamp is right, at least one over a checkpoint counts, and renewals hold it up to now."""

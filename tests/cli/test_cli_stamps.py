@@ -48,6 +48,25 @@ def test_a_bundle_is_stamped_renewed_and_verified(bundle, tsa, capsys):
     assert (code, check["status"]) == (0, "pass")
 
 
+def test_the_readers_clock_counts_and_may_be_another(bundle, tsa, capsys):
+    path, world = bundle
+    trust, stamped = path.with_name("trust.json"), path.with_name("stamped.zip")
+    trust.write_bytes(world.trust(tsa=(tsa.trusted,), require=("timestamps",)).encode())
+    with served(lambda query: (200, tsa.answer(query))) as url:
+        run(capsys, "stamp", path, "--tsa", url, "-o", stamped)
+    asked = ("verify", stamped, "--trust", trust)
+    assert run(capsys, *asked)[0] == 0
+    assert run(capsys, *asked, "--no-clock")[0] == 0
+    assert run(capsys, *asked, "--at", f"{tsa.ends:%Y-%m-%d}T00:00:00+02:00")[0] == 0
+    assert run(capsys, *asked, "--at", f"{tsa.ends.year + 1}-01-01")[0] == 23
+    assert main([*map(str, asked), "--at", "2001-01-01"]) == 23
+    assert (
+        "the reader's clock says 2001-01-01 00:00:00Z; if the clock of this machine is wrong" in capsys.readouterr().err
+    )
+    assert run(capsys, *asked, "--at", "yesterday")[0] == 2
+    assert run(capsys, *asked, "--at", "2026-01-01", "--no-clock")[0] == 2
+
+
 @pytest.mark.parametrize(
     ("answer", "ends"),
     [

@@ -75,6 +75,15 @@ def test_a_stamp_counts_and_bounds_what_came_before_it(world, short, now):
     assert abs(datetime.fromisoformat(first.not_after) - now) < timedelta(minutes=5)
 
 
+@pytest.mark.parametrize(("left", "told"), [(181, False), (179, True)])
+def test_the_reader_is_told_half_a_year_before_stamps_end(world, long, left, told):
+    at = long.signer.not_valid_after_utc - timedelta(days=left)
+    report = world.verify(stamped(world, long), trust(world, long), now=at)
+    assert report["timestamps"].status is Status.PASS
+    assert (f"which end on {long.ends:%Y-%m-%d}" in report.text()) is told
+    assert ("qui prennent fin" in report.text("fr")) is told
+
+
 def test_entries_that_bear_times_from_after_their_stamp_are_found(monkeypatch, short):
     monkeypatch.setattr("tests.custody.world.START", datetime(2101, 1, 1, tzinfo=UTC))
     dated = World().exchange()

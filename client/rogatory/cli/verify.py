@@ -1,11 +1,13 @@
 """`verify`: checking a bundle or an export, with nothing but a trust file.
 
-Touches no network, no profile, no key: whoever has the file, a trust file and this program can run it.
+Touches no network, no profile, no key: whoever has the file, a trust file and this program can run it. The reader's
+clock counts: nothing may come from after it, and stamps must have been renewed up to it.
 """
 
 import os
 import re
 from argparse import Namespace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,9 @@ def verify(args: Namespace, terminal: Terminal) -> Outcome:
     report = check(args)
     if args.trust is None:
         terminal.note("no trust file was given, so nobody is believed: --trust FILE")
+    if any(_CLOCK in line.detail for line in report.failed):
+        hint = "if the clock of this machine is wrong: --at TIME, or --no-clock"
+        terminal.note(f"the reader's clock says {reader_clock(args):%Y-%m-%d %H:%M:%S}Z; {hint}")
     text = report.text(language(args)).rstrip("\n")
     last = text.rpartition("\n")[2]
     text = ("" if args.quiet else text[: -len(last)]) + terminal.paint(last, "green" if report.verified else "red")
@@ -39,14 +44,35 @@ def check(args: Namespace) -> "Report":
     """
     from custody.verify import verify_bundle
 
+    now = reader_clock(args)
     return verify_bundle(
         _there(args.bundle),
         _trust(args.trust),
         items=_there(args.items),
+        now=now,
         mirror=_there(args.mirror),
         since=_there(args.since),
         allow_withheld=args.allow_withheld,
     )
+
+
+def reader_clock(args: Namespace) -> datetime | None:
+    """The time that counts as the reader's: this machine's, the one given, or none.
+
+    Raises:
+        CommandProblem: It is no time, or two things are asked for.
+    """
+    from rogatory.statements import utc_now
+
+    if args.at is None:
+        return None if args.no_clock else utc_now()
+    if args.no_clock:
+        raise CommandProblem("--at and --no-clock exclude each other")
+    try:
+        found = datetime.fromisoformat(args.at)
+    except ValueError:
+        raise CommandProblem(f"{args.at!r} is no time", hint="2026-05-04, or 2026-05-04T12:00:00Z") from None
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def language(args: Namespace) -> str:
@@ -79,6 +105,9 @@ def _there(path: Path | None) -> Any:
     return path
 
 
+_CLOCK = "the verifier's clock"
+"""Stands in the findings that depend on it."""
+
 TRUST = option(
     "--trust",
     about="the trust file: whom to believe. Without it everything is compared, nobody is believed, nothing is verified",
@@ -110,6 +139,12 @@ CHECKING = (
         completes="file",
     ),
     option(
+        "--at",
+        about="judge as of this time (UTC) instead of this machine's: a date, or 2026-05-04T12:00:00Z",
+        metavar="TIME",
+    ),
+    flag("--no-clock", about="let no clock count; then nothing shows that stamps were renewed in time"),
+    option(
         "--lang",
         about="language of the report, en or fr; otherwise that of LC_ALL, LC_MESSAGES or LANG; codes stay as they are",
         metavar="LANG",
@@ -129,7 +164,9 @@ COMMANDS = (
         "every check that the trust file demands is PASS. Otherwise the first that applies: 3 malformed, 24 "
         "unsupported, "
         "20 tampered, 25 rollback, 22 signer or quorum, 23 time, 21 incomplete. With --quiet only "
-        "the verdict is printed.",
+        "the verdict is printed.\n\n"
+        "This machine's clock counts: nothing may come from after it, and certificates of stamps must last until now "
+        "or have been renewed in time. A clock that is behind ends in 23; --at names the right time.",
         examples=(
             "rogatory verify bundle.zip --trust trust.json",
             "rogatory verify bundle.zip --trust trust.json --items received/ --mirror log-mirror/",
