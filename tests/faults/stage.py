@@ -22,9 +22,9 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from app.main import assembly
 from app.api import application
 from app.db.models import Base, LedgerRow, Package, Pending
+from app.main import assembly
 from app.services import enrolment
 from app.services.fsck import check
 from app.settings import Settings, Tls

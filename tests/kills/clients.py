@@ -24,25 +24,25 @@ LARGE = (0.0, SEVERAL_PARTS, 1.0)
 
 
 class Line:
-    """HTTP that outlives the servers: a request is made again, to the next one, until it is answered."""
+    """HTTP that outlives the servers: each in turn is asked, and a request is made again until it is answered."""
 
-    def __init__(self, addresses, start=0):
-        self.addresses, self.at, self.broken = addresses, start % len(addresses), 0
+    def __init__(self, addresses, start=0, *, retried=RETRIED):
+        self.addresses, self.at, self.broken, self.retried = addresses, start, 0, retried
         self.http = httpx.Client(timeout=30)
 
     def ask(self, method, path, *, again=True, **more):
         """The answer; None where it is unknown what came of the request and it is not made again."""
         end = time.monotonic() + PATIENCE
         while True:
+            self.at = (self.at + 1) % len(self.addresses)
             try:
                 answer = self.http.request(method, self.addresses[self.at] + path, **more)
             except httpx.TransportError as error:
                 self.broken += 1
-                self.at = (self.at + 1) % len(self.addresses)
                 if not again and not isinstance(error, httpx.ConnectError):
                     return None
             else:
-                if answer.status_code not in RETRIED:
+                if answer.status_code not in self.retried:
                     return answer
             assert time.monotonic() < end, (method, path)
             time.sleep(0.02)

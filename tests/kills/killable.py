@@ -16,8 +16,8 @@ from threading import Lock
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from app import main
-from app.main import assembly, server
 from app.db.unit_of_work import UnitOfWork
+from app.main import assembly, server
 from storage.local import LocalStore
 from storage.s3 import S3Store
 

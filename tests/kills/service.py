@@ -14,9 +14,9 @@ from contextlib import ExitStack, contextmanager
 import httpx
 from sqlalchemy import select
 
-from app.main import assembly
 from app.db.models import LedgerRow, LogLeaf
 from app.jobs.sequencer import Sequencer
+from app.main import assembly
 from app.services import enrolment
 from app.services.fsck import check
 from app.settings import Settings, Tls
