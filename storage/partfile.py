@@ -38,6 +38,9 @@ _MAGIC = b"rogatory/parts/1"
 _HEADER = struct.Struct(">16sQ40x")
 _SLOT = struct.Struct(">Q32s16s")
 _SLOT_SIZE = 64
+_AT_ONCE = 1024 * 1024
+"""Bytes that one look at the part's claim and one write may be for."""
+
 _CHECK = _SLOT_SIZE - _SLOT.size
 
 
@@ -97,6 +100,22 @@ def _open(system: Syscalls, path: Path) -> int:
         raise UploadNotFound(f"no upload {path.parent.name}") from error
 
 
+def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in larger pieces where they lie in memory; what is still to come is passed on as it comes."""
+    if not isinstance(chunks, Sequence):
+        yield from chunks
+        return
+    held, size = list[bytes](), 0
+    for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        if size >= _AT_ONCE:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
+
+
 class PartFile:
     """An open upload. Each call opens its own, since a lock belongs to the descriptor."""
 
@@ -129,7 +148,7 @@ class PartFile:
         with self.writable(fcntl.LOCK_EX):
             claim = self._claim(part)
         digest, written = hashlib.sha256(), 0
-        for chunk in chunks:
+        for chunk in _gathered(chunks):
             if written + len(chunk) > size:
                 raise GridViolation(f"part {part} has more bytes than the {size} announced")
             with self.writable(fcntl.LOCK_SH):

@@ -1,6 +1,6 @@
 """tus 1.0: creation, creation-with-upload, concatenation, checksum, expiration, termination, onto the part grid.
 
-A PATCH is read as it comes and written by worker threads, one buffer filling while the other is written; memory does
+A PATCH is read as it comes and written by worker threads, one buffer filling while others are written; memory does
 not grow with the body. What a broken PATCH had brought is kept. `Upload-Metadata` is dropped unread: clients put file
 names into it by habit.
 """
@@ -9,8 +9,10 @@ import asyncio
 import base64
 import binascii
 import re
+from collections import deque
+from contextlib import suppress
 from email.utils import format_datetime
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -30,6 +32,9 @@ VERSION: Final = "1.0.0"
 EXTENSIONS: Final = "creation,creation-with-upload,concatenation,checksum,expiration,termination"
 ALGORITHMS: Final = {"sha256": 32, "sha1": 20}
 CONTENT_TYPE: Final = "application/offset+octet-stream"
+_AHEAD: Final = 3
+"""Whole parts of one request that are kept at once while the next one comes."""
+
 _NUMBER: Final = re.compile(r"(?:0|[1-9][0-9]{0,15})\Z", re.ASCII)
 _UPLOAD: Final = re.compile(r"/v1/uploads/([0-9a-f]{32})\Z", re.ASCII)
 _TUS: Final = {"Tus-Resumable": VERSION, "Cache-Control": "no-store"}
@@ -180,9 +185,9 @@ async def _take(
 
 
 async def _drain(request: Request, intake: Intake) -> None:
-    """Move the body into the upload: one buffer fills while a thread keeps the other."""
-    keeping: asyncio.Future[None] | None = None
-    at, chunks, filled = intake.offset, [], 0
+    """Move the body into the upload: a buffer fills while threads keep those before it."""
+    keeping = _Keeping(intake)
+    at, chunks, filled = intake.offset, list[bytes](), 0
     try:
         try:
             async for data in request.stream():
@@ -195,25 +200,68 @@ async def _drain(request: Request, intake: Intake) -> None:
                     chunks.append(piece)
                     filled += len(piece)
                     if filled == room:
-                        await _settled(keeping)
-                        keeping = asyncio.ensure_future(run_in_threadpool(intake.put, chunks))
+                        await keeping.begin(chunks, at, filled)
                         at, chunks, filled = at + filled, [], 0
         except ClientDisconnect:
-            await _settled(keeping)
             if chunks and intake.keeps_fragments:
-                await run_in_threadpool(intake.put, chunks)
+                await keeping.begin(chunks, at, filled)
+            await keeping.settle()
             raise
-        await _settled(keeping)
         if chunks:
-            await run_in_threadpool(intake.put, chunks)
+            await keeping.begin(chunks, at, filled)
+        await keeping.settle()
     finally:
-        if keeping is not None and not keeping.done():
-            await asyncio.wait([keeping])
+        await keeping.end()
 
 
-async def _settled(keeping: asyncio.Future[None] | None) -> None:
-    if keeping is not None:
-        await keeping
+class _Keeping:
+    """Buffers of one request that are being kept: whole parts side by side, everything else one after the other."""
+
+    spare: ClassVar[int] = 24
+    """Buffers that all requests of this process together may have beyond one each; touched on the event loop only."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._under_way: deque[asyncio.Future[None]] = deque()
+        self._alone = True
+
+    async def begin(self, chunks: list[bytes], at: int, size: int) -> None:
+        """Give a buffer to a thread, after those that it must wait for; raises what one of them ended with."""
+        alone = self._intake.stands_alone(at, size)
+        most = _AHEAD if alone and self._alone else 0
+        while len(self._under_way) > most or (self._under_way and not _Keeping.spare):
+            await self._settle_first()
+        self._alone = alone
+        if self._under_way:
+            _Keeping.spare -= 1
+        self._under_way.append(asyncio.ensure_future(run_in_threadpool(self._intake.put, chunks, at)))
+
+    async def settle(self) -> None:
+        """Return when all is kept; raises what one of them ended with."""
+        while self._under_way:
+            await self._settle_first()
+
+    async def end(self) -> None:
+        """Wait for what is still under way, whatever it ends with."""
+        with suppress(IndexError):
+            while True:
+                first = self._under_way[0]
+                if not first.done():
+                    await asyncio.wait([first])
+                self._drop_first()
+
+    async def _settle_first(self) -> None:
+        first = self._under_way[0]
+        await asyncio.wait([first])
+        self._drop_first()
+        first.result()
+
+    def _drop_first(self) -> None:
+        first = self._under_way.popleft()
+        if self._under_way:
+            _Keeping.spare += 1
+        if not first.cancelled():
+            first.exception()  # looked at, even where another one's is raised
 
 
 def _number(name: str, value: str | None) -> int:

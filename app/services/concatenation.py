@@ -77,7 +77,7 @@ def _finish(place: Place, at: datetime, runtime: Runtime) -> str:
                 chunks.append(taken)
                 filled += len(taken)
                 if filled == room:
-                    intake.put(chunks)
+                    intake.put(chunks, intake.offset)
                     chunks, filled = [], 0
     finally:
         intake.leave()

@@ -1,14 +1,14 @@
 """Who is writing which upload in this process, so that a later request takes over from a stale one at once.
 
 Across processes the fence in the database decides (`app.services.uploads`); here the newcomer makes the older
-writer stop between two writes, and waits for the write it is in the middle of, so that never two of them touch the
-same part. Beside it lies the running hash of unfinished parts, so that an upload in many small requests is not read
+writer stop between two writes, and waits for those it is in the middle of, so that never two of them touch the same
+part. Beside it lies the running hash of unfinished parts, so that an upload in many small requests is not read
 back for each of them.
 """
 
 import hashlib
 from collections import OrderedDict
-from threading import Lock
+from threading import Condition, Lock
 from typing import Final, Protocol
 
 from app.errors import StoreDown, UploadSuperseded
@@ -42,21 +42,24 @@ class Writer:
         self.upload, self.fence = upload, fence
         self._older = older
         self._stopped = False
-        self._busy = Lock()
+        self._writes = 0
+        self._changed = Condition()
 
     def __enter__(self) -> None:
-        """Begin one write.
+        """Begin one write; others of the same request may be under way.
 
         Raises:
             UploadSuperseded: A later request has taken over.
         """
-        self._busy.acquire()
-        if self._stopped:
-            self._busy.release()
-            raise UploadSuperseded("a later request has taken over this upload")
+        with self._changed:
+            if self._stopped:
+                raise UploadSuperseded("a later request has taken over this upload")
+            self._writes += 1
 
     def __exit__(self, *_: object) -> None:
-        self._busy.release()
+        with self._changed:
+            self._writes -= 1
+            self._changed.notify_all()
 
     def begin(self) -> None:
         """Make the older writer stop, and those before it that have not ended yet.
@@ -70,16 +73,17 @@ class Writer:
             self._older = None
 
     def stop(self) -> None:
-        """Let the write in progress end, and no other begin.
+        """Let the writes in progress end, and no other begin.
 
         Raises:
-            StoreDown: It does not end; the store hangs.
+            StoreDown: One does not end; the store hangs.
         """
-        self._stopped = True
+        with self._changed:
+            self._stopped = True
         self.begin()
-        if not self._busy.acquire(timeout=_PATIENCE):
-            raise StoreDown("a write to the store does not end, nothing can be written beside it")
-        self._busy.release()
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._writes, _PATIENCE):
+                raise StoreDown("a write to the store does not end, nothing can be written beside it")
 
 
 class Desk:

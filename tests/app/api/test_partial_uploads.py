@@ -240,11 +240,11 @@ def test_a_concatenation_that_was_cut_off_goes_on_where_it_stood(service, alice,
     pieces = [sent.piece(body[: PART + 7]), sent.piece(body[PART + 7 :])]
     put, times = intake.Intake.put, []
 
-    def dying(self, chunks):
+    def dying(self, chunks, at):
         times.append(len(times))
         if len(times) == 2:
             raise RuntimeError("the process dies here")
-        put(self, chunks)
+        put(self, chunks, at)
 
     with monkeypatch.context() as patched:
         patched.setattr(intake.Intake, "put", dying)
@@ -254,7 +254,7 @@ def test_a_concatenation_that_was_cut_off_goes_on_where_it_stood(service, alice,
     sent.begin(10, expect=409)
     read = []
     with monkeypatch.context() as patched:
-        patched.setattr(intake.Intake, "put", lambda self, chunks: (read.append(self.offset), put(self, chunks)))
+        patched.setattr(intake.Intake, "put", lambda self, *what: (read.append(self.offset), put(self, *what)))
         sent.join(*pieces)
     assert read[0] == PART
     check_whole(service, alice, sent.package, sent.item, body)
