@@ -1,12 +1,16 @@
-"""What routes are given: the running service, the caller, and the rules that hold for whole groups of routes."""
+"""What routes are given: the running service, the caller, and the rules that hold for whole groups of routes.
+
+What asks nobody and waits for nothing is a coroutine, so that it needs no thread of its own.
+"""
 
 import hashlib
 from typing import Annotated, Final
 
 from fastapi import Depends, Header, Path, Request
 from sqlalchemy.exc import IntegrityError
+from starlette.concurrency import run_in_threadpool
 
-from app.api.gate import address_of, admit, runtime_of
+from app.api.gate import address_of, admit, exchange_of, runtime_of
 from app.api.models import StatementIn
 from app.api.problems import Refused
 from app.auth.policy import Caller
@@ -21,22 +25,32 @@ Id = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 AuthorityId = Annotated[str, Path(pattern=r"^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$")]
 
-RuntimeDep = Annotated[Runtime, Depends(runtime_of)]
-AddressDep = Annotated[str, Depends(address_of)]
+
+async def _runtime(request: Request) -> Runtime:
+    return runtime_of(request)
 
 
-def caller_of(
+async def _address(request: Request) -> str:
+    return address_of(request)
+
+
+RuntimeDep = Annotated[Runtime, Depends(_runtime)]
+AddressDep = Annotated[str, Depends(_address)]
+
+
+async def caller_of(
     request: Request,
     authorization: Annotated[str | None, Header(description="`Bearer` and an access token")] = None,  # noqa: ARG001 - told in OpenAPI
 ) -> Caller:
     """The principal behind the request's token, as its registry stands now."""
-    return admit(request)
+    known = exchange_of(request).login
+    return known.caller if known is not None else await run_in_threadpool(admit, request)
 
 
 CallerDep = Annotated[Caller, Depends(caller_of)]
 
 
-def octets(content_type: Annotated[str, Header()] = "") -> None:
+async def octets(content_type: Annotated[str, Header()] = "") -> None:
     """Raw bytes are sent as what they are."""
     if content_type.partition(";")[0].strip().lower() != "application/octet-stream":
         raise Refused("media-type", "the body's type is another, expected application/octet-stream")
@@ -56,7 +70,7 @@ Key = Annotated[
 Raw = Annotated[bytes, Depends(body_of)]
 
 
-def once(
+async def once(
     *,
     request: Request,
     runtime: RuntimeDep,
@@ -67,18 +81,18 @@ def once(
 ) -> None:
     """Hold an Idempotency-Key to one body. That there is one effect, the statement's own id sees to."""
     if idempotency_key is not None:
-        _hold(runtime, caller.principal, idempotency_key, request, raw)
+        await run_in_threadpool(_hold, runtime, caller.principal, idempotency_key, request, raw)
 
 
-def once_without_body(
+async def once_without_body(
     *, request: Request, runtime: RuntimeDep, caller: CallerDep, raw: Raw, idempotency_key: Key = None
 ) -> None:
     """The same, for routes where nothing is said."""
     if idempotency_key is not None:
-        _hold(runtime, caller.principal, idempotency_key, request, raw)
+        await run_in_threadpool(_hold, runtime, caller.principal, idempotency_key, request, raw)
 
 
-def once_by_signature(
+async def once_by_signature(
     *,
     request: Request,
     runtime: RuntimeDep,
@@ -92,8 +106,8 @@ def once_by_signature(
     Strangers could fill the database otherwise.
     """
     if idempotency_key is not None:
-        keep = registries.is_news(authority, body.envelope, runtime)
-        _hold(runtime, f"@{authority}", idempotency_key, request, raw, keep=keep)
+        keep = await run_in_threadpool(registries.is_news, authority, body.envelope, runtime)
+        await run_in_threadpool(_hold, runtime, f"@{authority}", idempotency_key, request, raw, keep=keep)
 
 
 Once = Depends(once)

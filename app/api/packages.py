@@ -41,7 +41,7 @@ _BYTES: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"application
 _OCTETS = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
 
 
-def command_of(package: Id, body: StatementIn, caller: CallerDep, runtime: RuntimeDep) -> On:
+async def command_of(package: Id, body: StatementIn, caller: CallerDep, runtime: RuntimeDep) -> On:
     """What a caller says about a package."""
     return On(package=package, envelope=body.envelope, caller=caller, at=runtime.now())
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, Row, Select, select
+from sqlalchemy import Engine, Row, Select, bindparam, select
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
 
@@ -24,6 +24,19 @@ from custody.registry import FOREVER, Registry
 from custody.statement import Statement
 
 _PROVISIONAL = FOREVER // 2
+
+
+_CHAINS = Chain.__table__.c
+_SEEN = select(_CHAINS.handle, _CHAINS.next_seq).where(
+    _CHAINS.kind == ChainKind.REGISTRY, _CHAINS.owner == bindparam("of")
+)
+_HELD = _SEEN.with_for_update(key_share=True)
+_HOLD = (
+    select(_CHAINS.handle)
+    .where(_CHAINS.kind == ChainKind.REGISTRY, _CHAINS.owner.in_(bindparam("of", expanding=True)))
+    .order_by(_CHAINS.handle)
+    .with_for_update(key_share=True)
+)
 
 
 @dataclass
@@ -50,8 +63,7 @@ def registry(session: Session, authority: str, *, hold: bool = True) -> Registry
     Raises:
         NotFound: No such authority here.
     """
-    query = select(Chain).where(Chain.kind == ChainKind.REGISTRY, Chain.owner == authority)
-    chain = session.scalar(locked(query) if hold else query)
+    chain = session.connection().execute(_HELD if hold else _SEEN, {"of": authority}).one_or_none()
     if chain is None:
         raise NotFound(f"no authority {authority}")
     cache = _cache_of(session)
@@ -78,8 +90,7 @@ def hold(session: Session, authorities: Iterable[str]) -> None:
         session: Of a unit of work.
         authorities: Their ids; strangers among them are passed over.
     """
-    query = select(Chain).where(Chain.kind == ChainKind.REGISTRY, Chain.owner.in_(set(authorities)))
-    session.scalars(locked(query.order_by(Chain.handle))).all()
+    session.connection().execute(_HOLD, {"of": sorted(set(authorities))}).all()
 
 
 def rehearse(session: Session, authority: str, entry: Entry, statement: Statement) -> None:

@@ -7,9 +7,11 @@ looked up at every request.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -22,8 +24,21 @@ from app.errors import NotFound
 from app.services.runtime import Runtime
 from custody.errors import FormatError
 from custody.keys import KeyRecord
-from custody.registry import FOREVER
+from custody.registry import FOREVER, Registry
 from custody.text import from_base64
+
+_LOGIN_KEY: Final = (
+    select(RegisteredKey.use, RegisteredKey.holder, RegisteredKey.authority, Authority.suspended)
+    .join(Authority, Authority.id == RegisteredKey.authority)
+    .where(RegisteredKey.id == bindparam("kid"))
+)
+
+
+class _Live(NamedTuple):
+    """A login key that is live, and the registry that says so."""
+
+    record: KeyRecord
+    registry: Registry
 
 
 class ScopeRefused(FormatError):
@@ -74,11 +89,10 @@ def log_in(assertion: str, *, client: str | None, scope: str | None, at: datetim
     if client is not None and client != claims.client:
         raise TokenRefused("client-id")
     with runtime.reading() as session:
-        record = _live_key(session, claims.kid, claims.client)
-        if record is None:
+        found = _live_key(session, claims.kid, claims.client)
+        if found is None:
             raise TokenRefused("key")
-        authority = session.get_one(RegisteredKey, claims.kid).authority
-        held = registries.registry(session, authority, hold=False).roles(claims.client)
+    authority, held = found.registry.authority, found.registry.roles(claims.client)
     asked = sorted(held) if scope is None else _asked(scope, held)
     value = issue_access_token(
         runtime.token_keys,
@@ -130,11 +144,12 @@ def check_standing(login: Login, runtime: Runtime) -> None:
 
 def _standing(session: Session, key: str, principal: str, authority: str) -> frozenset[str]:
     """The roles that a principal holds now."""
-    if _live_key(session, key, principal) is None:
+    found = _live_key(session, key, principal)
+    if found is None:
         raise TokenRefused("ended")
-    if session.get_one(RegisteredKey, key).authority != authority:
+    if found.registry.authority != authority:
         raise TokenRefused("authority")
-    return registries.registry(session, authority, hold=False).roles(principal)
+    return found.registry.roles(principal)
 
 
 def _asked(scope: str, held: frozenset[str]) -> list[str]:
@@ -146,26 +161,24 @@ def _asked(scope: str, held: frozenset[str]) -> list[str]:
 
 def _login_key(runtime: Runtime, principal: str, kid: str) -> ec.EllipticCurvePublicKey | None:
     with runtime.reading() as session:
-        record = _live_key(session, kid, principal)
-    if record is None:
+        found = _live_key(session, kid, principal)
+    if found is None:
         return None
-    key = load_der_public_key(from_base64(record.public))
+    key = load_der_public_key(from_base64(found.record.public))
     return key if isinstance(key, ec.EllipticCurvePublicKey) else None
 
 
-def _live_key(session: Session, kid: str, principal: str) -> KeyRecord | None:
+def _live_key(session: Session, kid: str, principal: str) -> _Live | None:
     """The login key of that id, if it is this principal's and it, its holder and its authority live now."""
-    row = session.get(RegisteredKey, kid)
-    if row is None or row.use != "login" or row.holder != principal:
-        return None
-    authority = session.get(Authority, row.authority)
-    if authority is None or authority.suspended:
+    row = session.connection().execute(_LOGIN_KEY, {"kid": kid}).one_or_none()
+    if row is None or row.use != "login" or row.holder != principal or row.suspended:
         return None
     try:
         registry = registries.registry(session, row.authority, hold=False)
     except NotFound:
         return None
-    return registry.key(kid, at=FOREVER)
+    record = registry.key(kid, at=FOREVER)
+    return _Live(record, registry) if record is not None else None
 
 
 def _spend(runtime: Runtime, jti: str, until: datetime) -> bool:
