@@ -172,6 +172,7 @@ class Matter:
             "authority": said.authority,
             "expires_at": from_time(entry.fields["time"]) + LIFE,
             "closed": False,
+            "closed_hash": None,
         }
 
     # ------------------------------------------------------------ what the service noted
@@ -190,5 +191,7 @@ class Matter:
                 row = self.table(Item)[subject["package"], subject["item"]]
                 row["fixity"] = row["fixity"] or (Fixity.OK if entry.event == "fixity.checked" else Fixity.FAILED)
             case "download.closed":
-                self.table(Download)[(noted["opened"],)]["closed"] = True
+                by_holder = noted["outcome"] == "closed"
+                row = self.table(Download)[(noted["opened"],)]
+                row |= {"closed": True, "closed_hash": entry.hash.hex() if by_holder else None}
                 self.sent[noted["opened"]] = noted["bytes"]

@@ -11,13 +11,27 @@ from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import Row, Select, select, tuple_
+from sqlalchemy.orm import Session
 
-from app.db.models import Fixity, Item, LedgerRow, Package, PackageState, PutHeader, Upload, UploadPart
+from app.db.models import (
+    Fixity,
+    Item,
+    LedgerRow,
+    Package,
+    PackageState,
+    PartialPart,
+    PartialUpload,
+    PutHeader,
+    Upload,
+    UploadPart,
+    UploadWay,
+)
 from app.db.models import UploadState as Stands
 from app.errors import Refusal
 from app.services import headers
 from app.services.fsck.findings import Findings
 from app.services.packages import FIRST_LOCK
+from app.services.places import Place, place_in
 from app.services.runtime import Runtime
 from custody.digest import GridDigester
 from custody.errors import CustodyError
@@ -31,6 +45,7 @@ from storage.interface import (
     Truncated,
 )
 from storage.local import LocalStore
+from storage.parts import part_sizes
 
 _PAGE: Final = 256
 _GRACE: Final = timedelta(hours=1)
@@ -136,15 +151,20 @@ class _Store:
         while True:
             with self._runtime.reading() as session:
                 row = session.get_one(Upload, upload_id)
-                parts = _parts(session, Upload.id == upload_id)
+                parts, came = _parts(session, Upload.id == upload_id), _came(session, row)
             if row.state is not Stands.OPEN:
                 return
             wrong = self._wrong_with(row, parts)
+            if not came and row.way is not UploadWay.WHOLE and row.offset != row.length:
+                wrong = "no partial upload by which its bytes could come"
+            for place, full in came:
+                wrong = wrong or self._wrong_in(row, place, full)
             if wrong is None:
                 return
             with self._runtime.reading() as session:
                 again = session.get_one(Upload, upload_id)
-            if (again.state, again.fence, again.offset) == (row.state, row.fence, row.offset):
+                moved = _came(session, again) != came
+            if not moved and (again.state, again.fence, again.offset) == (row.state, row.fence, row.offset):
                 self._findings.add("upload", f"upload {upload_id}", f"{row.offset} bytes kept", wrong)
                 return
 
@@ -155,11 +175,38 @@ class _Store:
                 return None  # the fact is still to come; of the upload any part may be gone already
             if self._key_of(row.store_token) != key:
                 return f"no such upload of {key} in the store"
-            self._read_parts(row, parts)
+            self._read_parts(row.store_token, list(enumerate(parts, start=1)))
             if within and row.offset < row.length:
-                for _ in self._store.read_pieces(row.store_token, len(parts) + 1, within):
-                    if not self._deep:
-                        break
+                self._read_tail(row.store_token, len(parts) + 1, within)
+        except (DigestMismatch, NotFound, Truncated) as error:
+            return str(error)
+        return None
+
+    def _wrong_in(self, row: Upload, place: Place, full: list[tuple[int, PartDigest]]) -> str | None:
+        """What is wrong with a partial upload of an open upload: its place, its parts, or what the store has of it."""
+        key, first, end = (
+            keys.body(row.package_id, row.item_id),
+            place.start // place.part_size,
+            place.start + place.length,
+        )
+        if not 0 <= place.offset <= place.length:
+            return f"partial upload {place.id} stands at {place.offset} of {place.length} bytes"
+        within = (place.start + place.offset) % place.part_size
+        if not place.loose:
+            grid = part_sizes(row.length, row.part_size)
+            if place.start % row.part_size or end > row.length or (end % row.part_size and end != row.length):
+                return f"window {place.id} lies off the grid, from {place.start} to {end}"
+            whole = place.offset == place.length
+            last = -(-end // row.part_size) if whole else (place.start + place.offset) // row.part_size
+            if [(number, part.size) for number, part in full] != list(enumerate(grid, start=1))[first:last]:
+                return f"window {place.id} has other parts on record than the {place.offset} bytes it has acknowledged"
+            within = 0 if whole else within
+        try:
+            if self._key_of(place.token) != key:
+                return f"no such upload of {key} in the store"
+            self._read_parts(place.token, full)
+            if within:
+                self._read_tail(place.token, first + len(full) + 1, within)
         except (DigestMismatch, NotFound, Truncated) as error:
             return str(error)
         return None
@@ -177,13 +224,19 @@ class _Store:
             self._uploads = {each.token: each.key for each in self._store.uploads()}
         return self._uploads.get(token)
 
-    def _read_parts(self, row: Upload, parts: list[PartDigest]) -> None:
+    def _read_tail(self, token: str, number: int, size: int) -> None:
+        """Read what has come of an unfinished part; if it is not read deeply, only whether it is there."""
+        for _ in self._store.read_pieces(token, number, size):
+            if not self._deep:
+                break
+
+    def _read_parts(self, token: str, parts: list[tuple[int, PartDigest]]) -> None:
         """Read the full parts back, where the store shows them; a bucket shows none before the whole is published."""
         if not isinstance(self._store, LocalStore):
             return
-        for number, part in enumerate(parts, start=1):
+        for number, part in parts:
             digest = hashlib.sha256()
-            for chunk in self._store.read_pieces(row.store_token, number, part.size):
+            for chunk in self._store.read_pieces(token, number, part.size):
                 if not self._deep:
                     break
                 digest.update(chunk)
@@ -200,6 +253,19 @@ class _Store:
         except StoreUnavailable as error:
             self._store.ping()
             self._findings.add(what, where, "as it was kept", f"{error.code}: {error}")
+
+
+def _came(session: Session, row: Upload) -> list[tuple[Place, list[tuple[int, PartDigest]]]]:
+    """Partial uploads that bytes still come by, with their full parts; of joined windows the parts are the upload's."""
+    found = []
+    query = select(PartialUpload).where(PartialUpload.upload_id == row.id).order_by(PartialUpload.id)
+    for partial in session.scalars(query):
+        place = place_in(row, partial)
+        if partial.place is None or place.loose:
+            parts = select(PartialPart).where(PartialPart.partial_id == partial.id).order_by(PartialPart.number)
+            full = [(part.number, PartDigest(part.size, part.sha256)) for part in session.scalars(parts)]
+            found.append((place, full))
+    return found
 
 
 def _parts(session: Any, *which: Any) -> list[PartDigest]:

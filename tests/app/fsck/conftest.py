@@ -56,7 +56,7 @@ def regrant(bob, sent, third):
 
 
 def leave_open(alice, matter, court):
-    """A declared package with a body that has arrived, one ended, and one of two parts half way."""
+    """A declared package with a body that has arrived, one ended, one of two parts half way, and partial ones."""
     package = alice.declare(matter, court)
     item = Item(b"x" * 1000, [court.identity.recipient])
     alice.upload(package, item)
@@ -67,6 +67,20 @@ def leave_open(alice, matter, court):
     part = 16 * 1024 * 1024
     under_way = alice.create(package, secrets.token_hex(16), 2 * part).headers["Location"]
     alice.patch(under_way, 0, b"z" * (part + 10))
+    begin_partials(alice, package)
+
+
+def begin_partials(alice, package):
+    """A window of two parts half way and one that is whole, of one body; a piece of another."""
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Concat": "partial"}
+    part, short = 16 * 1024 * 1024, 70_001
+    paths = [f"/v1/packages/{package}/items/{secrets.token_hex(16)}/uploads" for _ in range(2)]
+    for start, length, count in ((0, 2 * part, part + 20), (2 * part, short, short)):
+        place = {"Rogatory-Start": str(start), "Rogatory-Item-Length": str(2 * part + short)}
+        window = alice.request("POST", paths[0], 201, headers={**headers, "Upload-Length": str(length)} | place)
+        alice.patch(window.headers["Location"], 0, b"w" * count)
+    piece = alice.request("POST", paths[1], 201, headers={**headers, "Upload-Length": "1000"})
+    alice.patch(piece.headers["Location"], 0, b"p" * 500)
 
 
 @pytest.fixture(scope="session")

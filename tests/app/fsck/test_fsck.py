@@ -142,10 +142,36 @@ def test_an_entry_that_waits_for_nothing_is_found(lived):
 def test_an_open_upload_is_held_to_what_it_has_kept(lived):
     with edited(lived) as database:
         database.execute("UPDATE uploads SET store_token = replace(store_token, '~', '~0') WHERE state = 'open'")
-        assert [each.what for each in told(findings(lived.runtime))] == ["upload"]
+        assert {each.what for each in told(findings(lived.runtime))} == {"upload"}
     with edited(lived) as database:
         database.execute('UPDATE uploads SET "offset" = "offset" + 1 WHERE state = \'open\'')
+        assert {each.what for each in told(findings(lived.runtime))} == {"upload"}
+
+
+PARTIAL_EDITS = {
+    "a window that stands further": 'UPDATE partial_uploads SET "offset" = "offset" + 16777216 WHERE "offset" > 16777216',
+    "a window that stands beyond its end": 'UPDATE partial_uploads SET "offset" = length + 1 WHERE start > 0',
+    "a window that moved": "UPDATE partial_uploads SET start = 16777216 WHERE start > 0",
+    "a window off the grid": "UPDATE partial_uploads SET start = start + 1 WHERE start = 0",
+    "a part that is gone": "DELETE FROM partial_parts WHERE number = 1",
+    "a part of another number": "UPDATE partial_parts SET number = 4 WHERE number = 3",
+    "a part of another size": "UPDATE partial_parts SET size = size - 1 WHERE number = 3",
+    "a piece that stands further": 'UPDATE partial_uploads SET "offset" = "offset" + 1 WHERE start IS NULL',
+    "a piece of another store": "UPDATE partial_uploads SET store_token = 'x' WHERE start IS NULL",
+}
+
+
+@pytest.mark.parametrize("how", PARTIAL_EDITS)
+def test_an_open_partial_upload_is_held_to_what_it_has_kept(lived, how):
+    with edited(lived) as database:
+        assert database.execute(PARTIAL_EDITS[how]).rowcount == 1
         assert [each.what for each in told(findings(lived.runtime))] == ["upload"]
+
+
+def test_another_digest_of_a_window_is_found_by_reading_it(lived):
+    with edited(lived) as database:
+        database.execute("UPDATE partial_parts SET sha256 = zeroblob(32) WHERE number = 1")
+        assert [each.what for each in told(findings(lived.runtime, objects=True))] == ["upload"]
 
 
 def test_a_download_of_which_less_went_out_than_its_entry_says_is_found(lived):
@@ -231,12 +257,16 @@ def test_a_lock_that_was_shortened_is_found(lived):
 
 
 def test_an_edit_of_what_an_open_upload_has_kept_is_found(lived):
-    body = next(path for path in stored(lived, "uploads") if path.name == "body")
-    for change in (EDITS["cut"], EDITS["emptied"], None):
-        with tampered(body, change):
-            assert [each.what for each in findings(lived.runtime)] == ["upload"]
-    with tampered(body, lambda data: b"\1" + data[1:]):
-        assert [each.what for each in findings(lived.runtime, objects=True)] == ["upload"]
+    bodies = [path for path in stored(lived, "uploads") if path.name == "body"]
+    full = [body for body in bodies if body.stat().st_size >= 16 * 1024 * 1024]
+    assert (len(bodies), len(full)) == (3, 2)
+    for body in bodies:
+        for change in (EDITS["cut"], EDITS["emptied"], None):
+            with tampered(body, change):
+                assert [each.what for each in findings(lived.runtime)] == ["upload"]
+    for body in full:  # nobody has a digest of less than a part yet
+        with tampered(body, lambda data: b"\1" + data[1:]):
+            assert [each.what for each in findings(lived.runtime, objects=True)] == ["upload"]
 
 
 class Down:
