@@ -44,6 +44,7 @@ ELSEWHERE = {
     "app/services/receipts.py": "one commit; as in every act",
     "app/services/registries.py": "one commit; as in every act",
     "app/services/runtime.py": "notes a denial; tests/app/api/test_access.py",
+    "app/services/stamping.py": "keeps stamps; tests/app/test_stamps.py",
     "app/services/witnessing.py": "keeps what witnesses say",
 }
 """Modules with points of other acts, and where these are tried."""
@@ -79,7 +80,7 @@ def met(cast):
 
         pictures[kind] = played(cast, act, noting, points)[1]
         for point in seen:
-            found.setdefault(point, kind)
+            found[point] = kind  # the last: later acts record something, earlier ones meet the sequencer by chance
     return found, pictures
 
 
