@@ -8,12 +8,17 @@ import shutil
 import sys
 import time
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from demo.seizure import make
 from demo.stage import CommandFailed, Party, Said, Stage
 
 _WIDTH = 100
+_WHAT_TO_READ = """
+    In the list below: `quorum`, both countries cosigned this state of the log; `completeness`, nothing was left
+    out and nothing follows, by Lyon's own mirror of the log; `time`, each act lies between two cosignatures."""
+_VERIFIER = Path(__file__).resolve().parents[1] / "verifier" / "verifier.html"
 
 
 def main() -> int:
@@ -96,7 +101,11 @@ def _hand_over(stage: Stage, zeeland: Party, lyon: Party, evidence: Path | None)
 def _prove(stage: Stage, lyon: Party, audit: Party) -> None:
     root = stage.root
     material = ("--trust", lyon.trust, "--mirror", root / "mirror")
+    _tell(_WHAT_TO_READ)
     lyon.run("verify", root / "bundle.zip", *material, "--items", root / "received" / "sealed")
+    _tell("\n    When it happened, whatever the service's clock said (numbers are those of chapter 5):")
+    for span in lyon.ask("verify", root / "bundle.zip", *material)["times"]:
+        _tell(f"      entries {span['first']:>2} to {span['last']:>2}  {_clock(span)}")
     audit.run("verify", root / "audit-export.zip", "--trust", audit.trust, "--mirror", root / "audit-mirror", "--quiet")
     lyon.run("sheet", root / "bundle.zip", *material, "-o", root / "custody-sheet.html")
 
@@ -108,6 +117,8 @@ def _prove(stage: Stage, lyon: Party, audit: Party) -> None:
 
     _chapter("Look at it")
     for path, what in (
+        (_VERIFIER, "the same checks by other code: open it in a browser, drop bundle.zip and trust.json on it"),
+        (lyon.trust, "the trust.json to drop: whose keys Lyon believes; add the folder mirror for completeness"),
         ("custody-sheet.html", "the custody sheet, to print for the file of the case"),
         ("bundle.zip", "everything that proves the exchange; verify.md inside says how to check it without us"),
         ("audit-export.zip", "the auditor's export; entries.csv opens in a spreadsheet"),
@@ -129,7 +140,13 @@ def flip_one_bit(bundle: Path, target: Path) -> str:
     at = lines[line].index(b'"time":"') + len('"time":"2026-11-22T15:5')
     lines[line] = lines[line][:at] + bytes([lines[line][at] ^ 1]) + lines[line][at + 1 :]
     path.write_bytes(b"".join(lines))
-    return f"entries.jsonl, line {line + 1}, byte {at}: one bit differs, the entry is one minute off"
+    return f"entries.jsonl, line {line + 1}, {at} bytes into the line: one bit differs, the entry is one minute off"
+
+
+def _clock(span: Mapping[str, str]) -> str:
+    """The bounds of a span of entries, to the second."""
+    bounds = (("not before", span.get("not_before")), ("not after", span.get("not_after")))
+    return ", ".join(f"{word} {at[:19]}Z" for word, at in bounds if at)
 
 
 def _show_failures(said: Said) -> None:

@@ -22,6 +22,9 @@ from typing import Any, Self
 _READY_WITHIN = 60
 _ENDS_WITHIN = 20
 _SPELT = re.compile(r"^ +((?:[0-9a-f]{4} ){15}[0-9a-f]{4})$", re.MULTILINE)
+_LONG, _SHOWN = re.compile(r"\S{100,}"), 50
+"""A key of a post-quantum kind takes thousands of characters; nobody reads them."""
+
 _POLICY = re.compile(r"(?:policy  |auditors) +[0-9a-f]{4} ")
 ROLES = ("approver", "auditor", "receiver", "requester", "sender")
 
@@ -159,7 +162,7 @@ class Stage:
     def witness(self, party: Party) -> None:
         """Let an authority cosign: it makes its keys and answers; the operator, told the keys, asks it from now on."""
         ready = self.root / f"{party.authority}.witness"
-        party.run("witness", "init", show=False)
+        party.run("witness", "init")
         keys = party.ask("witness", "show")["keys"]
         words = ["witness", "serve", "--listen", "127.0.0.1:0", "--ready-file", str(ready)]
         self._show(f"{party.country} $", ["rogatory", *words])
@@ -171,13 +174,19 @@ class Stage:
             )
         self._await(ready, self._beside[-1])
         url = ready.read_text().strip()
-        self.operator("witness", "add", "--state", self.state, "--url", url, party.authority, *keys, show=False)
+        self._admit(["--url", url, party.authority, *keys])
 
     def auditor(self, party: Party) -> None:
         """Let an authority audit the log, with keys of their own."""
-        party.run("witness", "init", "--auditor", show=False)
+        party.run("witness", "init", "--auditor")
         keys = party.ask("witness", "show", "--auditor")["keys"]
-        self.operator("witness", "add", "--state", self.state, "--auditor", party.authority, *keys, show=False)
+        self._admit(["--auditor", party.authority, *keys])
+
+    def _admit(self, words: list[str]) -> None:
+        """Let the operator add who cosigns; what that says is long, and is said again when policies are taken."""
+        command = ["witness", "add", "--state", str(self.state), *words]
+        self._show("operator $", ["rogatory-server", *command])
+        self.operator(*command, show=False)
 
     def take_policies(self, *parties: Party) -> None:
         """Let each demand the cosignatures from now on, the policies compared by telephone."""
@@ -257,7 +266,7 @@ class Stage:
         )  # fmt: skip
         if show and self.tell:
             for line in (done.stdout + done.stderr).rstrip().splitlines():
-                self.tell(f"    {line}")
+                self.tell(f"    {_LONG.sub(_begin, line)}")
         if expect is not None and done.returncode != expect:
             raise CommandFailed(
                 f"{program} {' '.join(map(str, words))}: exit code {done.returncode}, expected {expect}\n"
@@ -275,12 +284,16 @@ class Stage:
 
     def _show(self, label: str, words: list[str]) -> None:
         if self.tell:
-            shown = [word.removeprefix(f"{self.root}/") for word in words]
-            self.tell(f"\n{label} {shlex.join(shown)}")
+            line = shlex.join(word.removeprefix(f"{self.root}/") for word in words)
+            self.tell(f"\n{label} {_LONG.sub(_begin, line)}")
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ROGATORY_")}
         return {**kept, "NO_COLOR": "1", **more}
+
+
+def _begin(word: re.Match[str]) -> str:
+    return f"{word[0][:_SHOWN]}…"
 
 
 def _program(name: str) -> str | Path:
