@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.db import registries
@@ -31,6 +31,28 @@ LONGEST_WAIT = timedelta(seconds=10)
 """No entry is taken while one without a place in the log is older than this."""
 
 _NONCE_SIZE = 16
+
+_CHAINS, _LEDGER, _PENDING = Chain.__table__.c, LedgerRow.__table__.c, Pending.__table__.c
+_HELD = (
+    select(_CHAINS.handle, _CHAINS.kind, _CHAINS.owner, _CHAINS.next_seq, _CHAINS.head_hash, _CHAINS.head_salt)
+    .where(_CHAINS.handle == bindparam("of"))
+    .with_for_update(key_share=True)
+)
+_REPLAYED = select(_LEDGER.id).where(_LEDGER.statement_id == bindparam("of"))
+_OLDEST = (
+    select(_LEDGER.recorded_at)
+    .join_from(Pending.__table__, LedgerRow.__table__, _PENDING.ledger_id == _LEDGER.id)
+    .order_by(_PENDING.ledger_id)
+    .limit(1)
+)
+_NEW_STATEMENT = insert(StatementRow)
+_NEW_ENTRY = insert(LedgerRow).returning(_LEDGER.id)
+_NEW_PENDING = insert(Pending)
+_LED_ON = (
+    update(Chain)
+    .where(_CHAINS.handle == bindparam("of"))
+    .values(next_seq=bindparam("next"), head_hash=bindparam("hash"), head_salt=bindparam("salt"))
+)
 
 hold, registry = registries.hold, registries.registry
 
@@ -91,7 +113,8 @@ def append(
         ReadOnly: No witness has confirmed the log since this process began, or one has shown another.
     """
     guard_of(session).check()
-    row = session.scalar(registries.locked(select(Chain).where(Chain.handle == chain)))
+    session.flush()  # what follows goes past the session's objects
+    row = session.connection().execute(_HELD, {"of": chain}).one_or_none()
     if row is None:
         raise NotFound("no such chain")
     if statement is not None:
@@ -102,15 +125,14 @@ def append(
     )
     if statement is not None:
         _check(session, row, entry, statement)
-        session.add(StatementRow(id=statement.id, envelope=statement.envelope))
-        session.flush()
+        session.connection().execute(_NEW_STATEMENT, {"id": statement.id, "envelope": statement.envelope})
     _store(session, row, entry, at=at, origin=origin)
     return entry
 
 
 def _build(
     session: Session,
-    row: Chain,
+    row: Row[*tuple[Any, ...]],
     *,
     event: str,
     at: datetime,
@@ -142,7 +164,7 @@ def _build(
         raise BadInput(f"no entry can say this: {error}") from error
 
 
-def _check(session: Session, row: Chain, entry: Entry, statement: Statement) -> None:
+def _check(session: Session, row: Row[*tuple[Any, ...]], entry: Entry, statement: Statement) -> None:
     try:
         entries.check_statement(entry, statement)
         if row.kind is ChainKind.REGISTRY:
@@ -151,41 +173,38 @@ def _check(session: Session, row: Chain, entry: Entry, statement: Statement) -> 
         raise StatementRefused(str(error)) from error
 
 
-def _store(session: Session, row: Chain, entry: Entry, *, at: datetime, origin: str) -> None:
+def _store(session: Session, row: Row[*tuple[Any, ...]], entry: Entry, *, at: datetime, origin: str) -> None:
     if row.head_hash is None or row.head_salt is None:
         label = leaf.first_label(origin, bytes.fromhex(row.handle))
     else:
         label = leaf.next_label(row.head_salt, row.head_hash)
     salt = secrets.token_bytes(leaf.SALT_SIZE)
-    stored = LedgerRow(
-        chain=row.handle,
-        seq=row.next_seq,
-        body=entry.data,
-        hash=entry.hash,
-        salt=salt,
-        label=label,
-        statement_id=entry.statement_id,
-        recorded_at=at,
+    connection = session.connection()
+    stored = connection.execute(
+        _NEW_ENTRY,
+        {
+            "chain": row.handle,
+            "seq": row.next_seq,
+            "body": entry.data,
+            "hash": entry.hash,
+            "salt": salt,
+            "label": label,
+            "statement_id": entry.statement_id,
+            "recorded_at": at,
+        },
     )
-    row.next_seq, row.head_hash, row.head_salt = row.next_seq + 1, entry.hash, salt
-    session.add(stored)
-    session.flush()
-    session.add(Pending(ledger_id=stored.id))
-    session.flush()
+    head = {"of": row.handle, "next": row.next_seq + 1, "hash": entry.hash, "salt": salt}
+    connection.execute(_LED_ON, head)
+    connection.execute(_NEW_PENDING, {"ledger_id": stored.scalar_one()})
 
 
 def _refuse_replay(session: Session, statement: Statement) -> None:
-    there = session.scalar(select(LedgerRow.id).where(LedgerRow.statement_id == statement.id))
+    there = session.connection().execute(_REPLAYED, {"of": statement.id}).scalar_one_or_none()
     if there is not None:
         raise StatementReplayed(f"statement {statement.id} stands in the log already", ledger_id=there)
 
 
 def _refuse_backlog(session: Session, at: datetime) -> None:
-    oldest = session.scalar(
-        select(LedgerRow.recorded_at)
-        .join(Pending, Pending.ledger_id == LedgerRow.id)
-        .order_by(Pending.ledger_id)
-        .limit(1)
-    )
+    oldest = session.connection().execute(_OLDEST).scalar_one_or_none()
     if oldest is not None and at - oldest > LONGEST_WAIT:
         raise Overloaded(f"an entry of {to_time(oldest)} has no place in the log yet, none is taken after it")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, Row, Select, bindparam, select
+from sqlalchemy import Engine, Row, bindparam, select
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
 
@@ -113,11 +113,6 @@ def actor(session: Session, statement: Statement) -> dict[str, str]:
         chosen = next((key for key in ids if _use_of(session, statement, key, holder) in speaking), chosen)
     found = {"authority": statement.authority, "key": chosen}
     return found | ({"principal": statement.principal} if statement.principal else {})
-
-
-def locked(query: Select[Chain]) -> Select[Chain]:
-    """Hold the chains a query finds until the transaction ends, and read them as they are then."""
-    return query.with_for_update(key_share=True).execution_options(populate_existing=True)
 
 
 def _use_of(session: Session, statement: Statement, key_id: str, holder: str) -> str | None:
