@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from collections import defaultdict
 from contextlib import closing
 
 from tests.kills.killable import COMMITTED, SENT
@@ -33,11 +34,11 @@ class Disasters:
     """Of one service.
 
     Attributes:
-        ready: Seconds from the end of each disaster until all processes were ready.
+        ready: What happened → seconds from its end until all processes were ready, each time.
     """
 
     def __init__(self, service, random):
-        self.service, self.random, self.ready = service, random, []
+        self.service, self.random, self.ready = service, random, defaultdict(list)
         self.database = service.backend.database
         common = [self.killed, self.burnt]
         of_servers = [self.restarted, self.cut_off, self.one_insert_fails]
@@ -46,7 +47,7 @@ class Disasters:
     def befall(self, kind, workers):
         """Let one of them happen."""
         kind(workers)
-        self.ready.append(max(each.ready() for each in self.service.processes))
+        self.ready[kind.__name__].append(max(each.ready() for each in self.service.processes))
 
     @staticmethod
     def mended(workers):
