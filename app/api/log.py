@@ -75,6 +75,7 @@ def _below(origin: str) -> APIRouter:
 def cosigning(runtime: Runtime) -> APIRouter:
     """What witnesses and those who rely on them use, beside the log's own files."""
     router = _below(runtime.origin)
+    _add_times(router, runtime)
 
     @router.get("/cosigned", response_class=Response, responses=_READ)
     def cosigned(if_none_match: IfNoneMatch = None) -> Response:
@@ -95,6 +96,22 @@ def cosigning(runtime: Runtime) -> APIRouter:
             raise NotFound("no checkpoint is cosigned by a key of this full id")
         return _answer(note, _TEXT, _ASK, if_none_match)
 
+    _show_policies(router, runtime)
+
+    @router.post(
+        "/cosignatures",
+        status_code=204,
+        responses=documented("bad-request", "not-entitled", "state-conflict", "too-large"),
+    )
+    def hand_back(note: Annotated[bytes, Depends(note_body)]) -> Response:
+        """Take a checkpoint that a witness has cosigned; signatures are all that counts."""
+        witnessing.hand_back(runtime, note)
+        return Response(status_code=204)
+
+    return router
+
+
+def _add_times(router: APIRouter, runtime: Runtime) -> None:
     @router.get("/stamped", responses=documented("not-found"))
     def stamped() -> StampedOut:
         """How far the log is stamped by third parties; the stamps themselves come with bundles."""
@@ -103,6 +120,8 @@ def cosigning(runtime: Runtime) -> APIRouter:
             raise NotFound("no checkpoint is stamped")
         return StampedOut(size=found.size, time=to_time(found.at), published=found.published)
 
+
+def _show_policies(router: APIRouter, runtime: Runtime) -> None:
     @router.get("/policy", response_class=Response, responses=_READ)
     def policy(if_none_match: IfNoneMatch = None) -> Response:
         """The policy under which the service collects cosignatures; binds nobody."""
@@ -117,18 +136,6 @@ def cosigning(runtime: Runtime) -> APIRouter:
     def steps() -> StepsOut:
         """The entries by which what a trust file says of this log may change, in the order of the log."""
         return StepsOut(records=[RecordOut.of(record) for record in succession.steps(runtime)])
-
-    @router.post(
-        "/cosignatures",
-        status_code=204,
-        responses=documented("bad-request", "not-entitled", "state-conflict", "too-large"),
-    )
-    def hand_back(note: Annotated[bytes, Depends(note_body)]) -> Response:
-        """Take a checkpoint that a witness has cosigned; signatures are all that counts."""
-        witnessing.hand_back(runtime, note)
-        return Response(status_code=204)
-
-    return router
 
 
 async def note_body(request: Request) -> bytes:
