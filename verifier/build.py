@@ -1,10 +1,11 @@
 """Put `verifier.html` together: one file, no dependency, no network; the same bytes for the same sources.
 
-    python verifier/build.py            write vocabulary.js and verifier.html
-    python verifier/build.py --check    fail if either is not what the sources give
+    python verifier/build.py            write vocabulary.js, catalogue.js and verifier.html
+    python verifier/build.py --check    fail if any is not what the sources give
 
 The schemas of `docs/spec/schemas` and the table of `docs/spec/events.md` are the specification's own machine-readable
-parts: they become `src/vocabulary.js`. Modules are put one after the other, imports first, each a function that is
+parts: they become `src/vocabulary.js`. What reports say in words comes from `custody/words`, the one catalogue of both
+verifiers: it becomes `src/catalogue.js`. Modules are put one after the other, imports first, each a function that is
 called at once: imports become constants, exports what it returns. The page's policy names script and style by their
 digests and forbids everything else.
 """
@@ -18,6 +19,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SPEC = HERE.parent / "docs" / "spec"
+WORDS = HERE.parent / "custody" / "words"
+SAID = ("status", "verdict", "meaning", "check", "fail", "place", "head", "report", "trusting", "reason", "detail")
 SOURCE = HERE / "src"
 TARGET = HERE / "verifier.html"
 IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z0-9-]+)\.js";\n', re.MULTILINE)
@@ -71,6 +74,21 @@ def vocabulary() -> str:
     )
 
 
+def catalogue() -> str:
+    """The module that holds what reports say, by language: of our catalogue what the report needs."""
+    languages = {}
+    for path in sorted(WORDS.glob("*.json")):
+        words = json.loads(path.read_text(encoding="utf-8"))
+        languages[path.stem] = {key: said for key, said in words.items() if key.partition(".")[0] in SAID}
+    rows = ",\n".join(f"  {json.dumps(name)}: {_lines(words)}" for name, words in languages.items())
+    return f"// Made by verifier/build.py from custody/words.\n\nexport const CATALOGUE = {{\n{rows},\n}};\n"
+
+
+def _lines(words: dict[str, str]) -> str:
+    rows = ",\n".join(f"    {json.dumps(key)}: {json.dumps(said, ensure_ascii=False)}" for key, said in words.items())
+    return f"{{\n{rows},\n  }}"
+
+
 def scope(name: str) -> str:
     """What a module is called in the one script."""
     return f"{name.replace('-', '_')}_js"
@@ -114,8 +132,9 @@ def page(modules: dict[str, str]) -> str:
 def main() -> int:
     """Write what the sources give, or compare it."""
     modules = {path.name: path.read_text(encoding="utf-8") for path in sorted(SOURCE.glob("*.js"))}
-    modules["vocabulary.js"] = vocabulary()
-    made = {SOURCE / "vocabulary.js": modules["vocabulary.js"]}
+    written = {"vocabulary.js": vocabulary(), "catalogue.js": catalogue()}
+    modules |= written
+    made = {SOURCE / name: text for name, text in written.items()}
     if (SOURCE / "page.html").exists():
         made[TARGET] = page(modules)
     stale = [path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text]

@@ -1,15 +1,17 @@
 #!/usr/bin/env node
 // The verifier without a page, as docs/spec/vectors.md has it:
 //   node verifier/cli.mjs verify BUNDLE [--trust FILE] [--items DIR] [--mirror DIR] [--since FILE] [--allow-withheld]
-//                                       [--now TIME] [--json]      the report, and its exit code
+//                                       [--now TIME] [--lang LANG] [--json]   the report and its exit code
 //   node verifier/cli.mjs vectors FILE...                          one JSON line for each single-fact vector
-//   node verifier/cli.mjs cases FILE...                            one JSON line, a report, for each bundle vector
+//   node verifier/cli.mjs cases [--text LANG,...] FILE...        one JSON line, a report, for each bundle vector; its text
 
 import { closeSync, fstatSync, lstatSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import { basename, dirname, join, relative, sep } from "node:path";
 import { instant } from "./src/bytes.js";
 import { sourceOf } from "./src/container.js";
 import { verify } from "./src/main.js";
+import { LANGUAGES } from "./src/phrases.js";
+import { textOf } from "./src/report.js";
 import { runVector } from "./src/vectors.js";
 
 /** A file of the disk as something to read from, opened for as long as a read takes. */
@@ -51,7 +53,9 @@ function readOptions(words) {
     else if (word === "--items" || word === "--mirror" || word === "--since") options[word.slice(2)] = given(words.shift());
     else if (word === "--allow-withheld") options.allowWithheld = true;
     else if (word === "--now") options.now = instant(words.shift());
-    else if (word !== "--json") rest.push(word);
+    else if (word === "--lang") options.language = words.shift();
+    else if (word === "--json") options.json = true;
+    else rest.push(word);
   }
   return [rest, options];
 }
@@ -89,7 +93,12 @@ async function main([command, ...words]) {
     return 0;
   }
   if (command === "cases") {
-    for (const file of words) process.stdout.write(`${JSON.stringify({ file: basename(file), report: await runCase(file) })}\n`);
+    const languages = words[0] === "--text" ? words.splice(0, 2)[1].split(",") : [];
+    for (const file of words) {
+      const report = await runCase(file);
+      const texts = report.error ? {} : Object.fromEntries(languages.map((language) => [language, textOf(language, report)]));
+      process.stdout.write(`${JSON.stringify({ file: basename(file), report, ...(languages.length ? { texts } : {}) })}\n`);
+    }
     return 0;
   }
   const [rest, options] = readOptions(words);
@@ -98,7 +107,8 @@ async function main([command, ...words]) {
     return 2;
   }
   const report = await reportOn(given(rest[0]), options);
-  process.stdout.write(`${JSON.stringify(report)}\n`);
+  const language = LANGUAGES.includes(options.language) ? options.language : "en";
+  process.stdout.write(options.json || report.error ? `${JSON.stringify(report)}\n` : textOf(language, report));
   return report.exit_code;
 }
 

@@ -22,7 +22,12 @@ def placeholders(said):
 
 
 def keys_in_code():
-    """Every key that the code names in full, with the file that does."""
+    """Every key that the code of either verifier names in full, with the file that does."""
+    for path in (ROOT / "verifier/src").glob("*.js"):
+        yield from (
+            (path.name, key)
+            for key in re.findall(r'\b(?:say|signedLog)\((?:facts, )?"([\w.-]+)"', path.read_text("utf-8"))
+        )
     sources = [*(ROOT / "custody").rglob("*.py"), *(ROOT / "client/rogatory").glob("*.py")]
     kinds = {key.partition(".")[0] for key in words.catalogue(words.DEFAULT)}
     for path in sources:

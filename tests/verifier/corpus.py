@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from custody import words
 from custody.errors import CustodyError
 from tests.custody import test_verify_attacks as attacks
 from tests.custody import test_verify_auditors as auditors
@@ -40,6 +41,7 @@ def tree(path):
 def case(name, bundle, trust, options, report):
     """One vector."""
     found = {"about": name, "bundle": bundle, "report": json.loads(report.to_json())}
+    found["texts"] = {language: report.text(language) for language in words.languages()}
     if trust is not None:
         found["trust"] = text(trust.encode())
     for option, value in options.items():

@@ -77,13 +77,13 @@ def chosen(browser, directory, **files):
 
 def test_a_reader_sees_what_holds(browser, tmp_path):
     trust = flips.TRUST.encode()
-    assert chosen(browser, tmp_path, bundle=zipped(flips.FILES), trust=trust) == "VERIFIED"
+    assert chosen(browser, tmp_path, bundle=zipped(flips.FILES), trust=trust) == "VERIFIED (exit code 0)"
     assert browser.evaluate("document.querySelectorAll('#report tbody tr').length") == 22
     assert browser.evaluate("document.activeElement.id") == "report"
     browser.evaluate("document.querySelector('[data-language=fr]').click()")
     assert (
         browser.evaluate("document.documentElement.lang + ' ' + document.querySelector('#verdict strong').textContent")
-        == "fr VÉRIFIÉ"
+        == "fr VÉRIFIÉ (code de sortie 0)"
     )
 
 
@@ -91,8 +91,8 @@ def test_a_reader_sees_what_does_not_hold(browser, tmp_path):
     files = World(seen=False).exchange()
     forged = zipped(files.forge(9, noted__bytes=0).bundle() | {"verify.md": b"<img src=x onerror=alert(1)>"})
     said = chosen(browser, tmp_path, bundle=forged[:-1] + b"x", trust=files.trust().encode())
-    assert said == "NOT VERIFIED: malformed"
-    assert chosen(browser, tmp_path, bundle=zipped(files.bundle())) == "NOT VERIFIED: signer or quorum"
+    assert said == "NOT OK: malformed (exit code 3)"
+    assert chosen(browser, tmp_path, bundle=zipped(files.bundle())) == "NOT OK: signer or quorum (exit code 22)"
     assert "cannot be used" in chosen(browser, tmp_path, bundle=zipped(files.bundle()), trust=b"{}")
 
 
@@ -163,7 +163,7 @@ def test_a_folder_of_items_is_compared_in_a_browser(browser, tmp_path):
     (tmp_path / "changed").mkdir()
     changed = tmp_path / "changed" / paths[0].name
     changed.write_bytes(paths[0].read_bytes()[:-1] + b"x")
-    for items, said in [(paths, "VERIFIED"), ([changed, *paths[1:]], "NOT VERIFIED: tampered")]:
+    for items, said in [(paths, "VERIFIED (exit code 0)"), ([changed, *paths[1:]], "NOT OK: tampered (exit code 20)")]:
         browser.open(PAGE)
         for name, files in [
             ("bundle", [tmp_path / "bundle.zip"]),

@@ -18,8 +18,13 @@ export const malformed = (code, message) => new Refusal(code, "malformed", messa
 export const unsupported = (code, message) => new Refusal(code, "unsupported", message);
 export const untrue = (code, message) => new Refusal(code, "false", message);
 
-/** A demand that could not be looked at; `reason` says why. */
-export class NotChecked extends Error {}
+/** A demand that could not be looked at; `reason`, a phrase, says why. */
+export class NotChecked extends Error {
+  constructor(reason) {
+    super(String(reason));
+    this.reason = reason;
+  }
+}
 
 const HEX = Array.from({ length: 256 }, (_, n) => n.toString(16).padStart(2, "0"));
 

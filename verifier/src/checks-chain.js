@@ -3,6 +3,7 @@
 import { equal, hex, NotChecked, Refusal, unhex, untrue } from "./bytes.js";
 import { Exchange } from "./exchange.js";
 import { firstLabel, nextLabel } from "./merkle.js";
+import { join, say } from "./phrases.js";
 import { checkMatch } from "./records.js";
 import { Registry } from "./registry.js";
 import { EVENTS } from "./vocabulary.js";
@@ -24,30 +25,30 @@ export function at(place, action) {
 
 /** All chains, if every file of theirs was understood, or a reason not to check. */
 export function understood(bundle) {
-  const chains = [...bundle.chains.values()], broken = chains.filter((chain) => chain.broken).map(({ name }) => name);
-  if (broken.length) throw new NotChecked(`files of ${broken.join(", ")} were not understood`);
+  const chains = [...bundle.chains.values()], broken = chains.filter((chain) => chain.broken).map(({ folder }) => folder || "./");
+  if (broken.length) throw new NotChecked(say("reason.lines-unread", { files: broken }));
   return chains;
 }
 
 /** The same, if every statement was understood besides. */
 export function allUnderstood(bundle) {
   const chains = understood(bundle);
-  if (bundle.unreadStatements) throw new NotChecked("statements were not understood");
+  if (bundle.unreadStatements) throw new NotChecked(say("reason.statements-unread"));
   return chains;
 }
 
 /** The exchange's chain, everything in the bundle's chains understood. */
 export function needExchange({ bundle }) {
   allUnderstood(bundle);
-  if (!bundle.exchange) throw new NotChecked("the bundle is of a registry and holds no exchange");
+  if (!bundle.exchange) throw new NotChecked(say("reason.no-exchange"));
   return bundle.exchange;
 }
 
 /** The exchange's chain, every entry of it shown. */
 export function needWhole(facts) {
   const exchange = needExchange(facts), { length } = exchange.withheld;
-  if (length) throw new NotChecked(`${length} entries are withheld`);
-  if (!exchange.whole) throw new NotChecked("the chain is an excerpt");
+  if (length) throw new NotChecked(say("reason.withheld", { count: length }));
+  if (!exchange.whole) throw new NotChecked(say("reason.excerpt-chain"));
   return exchange;
 }
 
@@ -65,6 +66,8 @@ export function bodies({ bundle }) {
       last = seq;
     }
   }
+  const withheld = [...bundle.chains.values()].reduce((sum, { withheld: seqs }) => sum + seqs.length, 0);
+  return withheld ? say("detail.withheld", { count: withheld }) : "";
 }
 
 const KINDS = { "@exchange": "exchange", "@service": "service" };
@@ -81,7 +84,7 @@ export function chain({ bundle }) {
     }, -1);
   }
   const cut = chains.filter(({ whole }) => !whole).map(({ name }) => name);
-  if (cut.length) throw new NotChecked(`an excerpt: leaves of ${cut.join(", ")} do not run from seq 0 without a gap`);
+  if (cut.length) throw new NotChecked(say("reason.excerpt", { names: cut }));
 }
 
 function checkLink({ fields }, found, handle, log, kind, broken) {
@@ -133,7 +136,7 @@ export function statements(facts) {
   for (const { id, place } of facts.bundle.statements.values()) {
     if (!used.has(id)) throw placed(untrue("statement-twice", `statement ${id} belongs to no entry`), place);
   }
-  return `${used.size} statements`;
+  return say("detail.statements", { count: used.size });
 }
 
 /** Registries replayed, and who signed in the exchange asked of them; once, for all checks. */
@@ -188,21 +191,21 @@ function ask(found, { entry, statement, index, place }) {
 
 function needWholeRegistries({ bundle }) {
   const partial = bundle.registries.filter((chain) => !chain.whole || chain.withheld.length).map(({ name }) => name);
-  if (partial.length) throw new NotChecked(`registries of ${partial.join(", ")} are not whole: a revocation could be missing`);
+  if (partial.length) throw new NotChecked(say("reason.registries-partial", { names: partial }));
 }
 
 export function registries(facts) {
   const found = replay(facts);
   for (const error of found.broken.values()) throw error;
   needWholeRegistries(facts);
-  if (!found.registries.size) throw new NotChecked("the bundle holds no registry");
-  return [...found.registries].map(([name, { size }]) => `${name} (${size} entries)`).join(", ");
+  if (!found.registries.size) throw new NotChecked(say("reason.no-registry"));
+  return join(", ", [...found.registries].map(([name, { size }]) => say("detail.registry", { name, count: size })));
 }
 
 export function signers(facts) {
   const { bundle, trust } = facts, found = replay(facts), names = [...found.concerned].sort();
   if (found.unentitled) throw found.unentitled;
-  if (!trust.given) throw new NotChecked("no trust file: nobody says whose founding keys these are");
+  if (!trust.given) throw new NotChecked(say("reason.no-trust-founders"));
   for (const [name, { founders }] of found.registries) {
     const pins = trust.pins.get(name), chain = bundle.chains.get(name);
     if (pins && !founders.some((id) => pins.has(id))) {
@@ -210,12 +213,12 @@ export function signers(facts) {
     }
   }
   const absent = names.filter((name) => !found.registries.has(name));
-  if (absent.length) throw new NotChecked(`no registry of ${absent.join(", ")} in the bundle`);
+  if (absent.length) throw new NotChecked(say("reason.registry-absent", { names: absent }));
   const unpinned = names.filter((name) => !trust.pins.has(name));
-  if (unpinned.length) throw new NotChecked(`the trust file pins no key of ${unpinned.join(", ")}`);
+  if (unpinned.length) throw new NotChecked(say("reason.unpinned", { names: unpinned }));
   needWholeRegistries(facts);
-  if (found.broken.size) throw new NotChecked(`registries of ${[...found.broken.keys()].join(", ")} broke`);
-  return `pinned: ${names.join(", ")}`;
+  if (found.broken.size) throw new NotChecked(say("reason.registries-broke", { names: [...found.broken.keys()].sort() }));
+  return say("detail.pinned", { names });
 }
 
 export function signatures(facts) {
@@ -223,8 +226,8 @@ export function signatures(facts) {
   if (found.unsigned) throw found.unsigned;
   for (const signature of found.looked) at(signature.place, () => facts.verify(signature));
   const unknown = [...new Set([...found.strangers, ...found.broken.keys()])].sort();
-  if (unknown.length) throw new NotChecked(`keys of ${unknown.join(", ")} are unknown; ${found.looked.length} other signatures are right`);
-  return `${found.looked.length} signatures`;
+  if (unknown.length) throw new NotChecked(say("reason.keys-unknown", { names: unknown, count: found.looked.length }));
+  return say("detail.signatures", { count: found.looked.length });
 }
 
 export function rules(facts) {
@@ -232,11 +235,11 @@ export function rules(facts) {
   const own = new Map(acts(facts).map((act) => [act.entry, act.statement])), state = new Exchange();
   for (const entry of exchange.entries) {
     const statement = own.get(entry), leaf = exchange.leaf(entry.fields.seq);
-    if (!leaf || (!statement && entry.fields.statement)) throw new NotChecked(`entry ${entry.fields.seq} lacks its leaf or statement`);
+    if (!leaf || (!statement && entry.fields.statement)) throw new NotChecked(say("reason.no-leaf", { seq: entry.fields.seq }));
     at(exchange.placeOf(entry), () => state.take(entry, statement, leaf.index, known));
   }
   state.checkKnown();
-  return `${state.packages.size} packages, parties ${[...state.parties].sort().join(", ")}`;
+  return say("detail.exchange", { packages: state.packages.size, parties: [...state.parties].sort() });
 }
 
 export function labels({ bundle }) {

@@ -5,6 +5,7 @@ import { acts, at, needExchange, needWhole, placed } from "./checks-chain.js";
 import { Blake3, Sha256, sha256, sha512 } from "./hashes.js";
 import { same, writeJson } from "./json.js";
 import { checkHeader, readHeader } from "./keys.js";
+import { say } from "./phrases.js";
 import { itemsOf } from "./records.js";
 
 export async function packing({ bundle, digest }) {
@@ -18,13 +19,13 @@ export async function packing({ bundle, digest }) {
     const found = digest ? await Promise.all([digest("SHA-256", bytes), digest("SHA-512", bytes)]) : [sha256(bytes), sha512(bytes)];
     if (hex(new Uint8Array(found[0])) !== first || hex(new Uint8Array(found[1])) !== second) throw damage("has other digests than in the packing list");
   }
-  return `${list.files.length} files`;
+  return say("detail.files", { count: list.files.length });
 }
 
 export function canonical({ bundle }) {
   if (bundle.problems.length) throw bundle.problems[0];
   const count = [...bundle.chains.values()].reduce((sum, chain) => sum + chain.entries.length, 0);
-  return `${count} entries, ${bundle.statements.size} statements`;
+  return say("detail.canonical", { entries: count, statements: bundle.statements.size });
 }
 
 /** Manifests and grants of the exchange: [{id, payload, place, entry, items}]. */
@@ -50,7 +51,7 @@ export function conditions(facts) {
     const why = tooEarly(grants.get(payload.detail.grant), accepted.has(`${by} ${payload.detail.grant}`), stopped.has(subject?.package), by, fields);
     if (why) throw placed(untrue("released-early", `key.released at seq ${fields.seq}: ${why}`), place);
   }
-  return `${count} releases`;
+  return count ? say("detail.releases", { count }) : say("detail.no-release");
 }
 
 function tooEarly(grant, accepted, stopped, by, { time }) {
@@ -71,7 +72,7 @@ export function digests(facts) {
     const fits = rows.some(({ size, part_size: part, parts }) => bytes.length === 32 * Math.ceil(size / part) && hex(sha256(bytes)) === parts);
     if (!fits) throw placed(untrue("digests-differ", `part digests of item ${id} are not a manifest's`), place);
   }
-  return `${state.items.size} items, ${state.receipts} receipts`;
+  return say("detail.digests", { items: state.items.size, receipts: state.receipts });
 }
 
 function agree(item, other, names) {
@@ -123,8 +124,8 @@ export function headers(facts) {
     }
   }
   const missing = [...named.keys()].filter((digest) => !bundle.headers.has(digest));
-  if (missing.length) throw new NotChecked(`${missing.length} of ${named.size} headers are not in the bundle`);
-  return `${named.size} headers`;
+  if (missing.length) throw new NotChecked(say("reason.headers-missing", { missing: missing.length, count: named.size }));
+  return say("detail.headers", { count: named.size });
 }
 
 // ---------------------------------------------------------------- the table of an export
@@ -148,9 +149,9 @@ function row({ fields, hash }) {
 }
 
 export async function table({ bundle }) {
-  if (bundle.kind !== "export") throw new NotChecked("a bundle of this kind has no table");
+  if (bundle.kind !== "export") throw new NotChecked(say("reason.no-table"));
   const exchange = needExchange({ bundle });
-  if (!bundle.has("entries.csv")) throw new NotChecked("the export has no table");
+  if (!bundle.has("entries.csv")) throw new NotChecked(say("reason.no-csv"));
   const bytes = await bundle.container.read("entries.csv");
   const wanted = [COLUMNS, ...exchange.entries.map(row)].map((cells) => utf8(`${cells.map(cell).join(",")}\r\n`));
   let offset = 0;
@@ -163,7 +164,7 @@ export async function table({ bundle }) {
     offset += line.length;
   }
   if (offset !== bytes.length) throw placed(untrue("file-damaged", "entries.csv goes on after its last entry"), { file: "entries.csv", line: wanted.length + 1, offset });
-  return `${exchange.entries.length} lines`;
+  return say("detail.lines", { count: exchange.entries.length });
 }
 
 // ---------------------------------------------------------------- items on disk
@@ -222,7 +223,7 @@ async function checkItem(name, source, item, granted, sealed, means) {
 export async function items(facts) {
   const { bundle, given, digest, progress } = facts;
   needExchange(facts);
-  if (!given) throw new NotChecked("no directory with items was given");
+  if (!given) throw new NotChecked(say("reason.no-directory"));
   const wanted = new Map(), granted = new Map();
   for (const { kind, items: rows } of grantsOf(facts)) {
     for (const item of rows) {
@@ -236,6 +237,6 @@ export async function items(facts) {
     if (name === undefined) missing++;
     else await checkItem(name, given.get(name), wanted.get(id), granted.get(id), bundle.parts.get(id)?.bytes, { digest, progress: (bytes) => progress(name, bytes) });
   }
-  if (missing) throw new NotChecked(`${missing} of ${wanted.size} items are not there; those that are agree`);
-  return `${wanted.size} items`;
+  if (missing) throw new NotChecked(say("reason.items-missing", { missing, count: wanted.size }));
+  return say("detail.items", { count: wanted.size });
 }

@@ -4,15 +4,16 @@ import { hex, instant, NotChecked, unhex, untrue } from "./bytes.js";
 import { acts, allUnderstood, at, placed, understood } from "./checks-chain.js";
 import { checkAbsence, checkBatch, checkConsistency, entryLeaf, Growing, leafHash, nextLabel, readLeaf, Tail, tailLeaf } from "./merkle.js";
 import { openCheckpoint, readEntries } from "./notes.js";
+import { join, say } from "./phrases.js";
 
 function needCheckpoint({ bundle }) {
-  if (!bundle.checkpoint) throw new NotChecked("the checkpoint was not understood");
+  if (!bundle.checkpoint) throw new NotChecked(say("reason.checkpoint-unread"));
   return bundle.checkpoint;
 }
 
 export function inclusion(facts) {
   const { bundle } = facts, chains = understood(bundle), { root, size: wanted } = needCheckpoint(facts);
-  if (!bundle.inclusion) throw new NotChecked("the inclusion proof was not understood");
+  if (!bundle.inclusion) throw new NotChecked(say("reason.inclusion-unread"));
   const { size, hashes } = bundle.inclusion;
   if (size !== wanted) throw untrue("size-mismatch", `the proof is of size ${size}, the checkpoint of ${wanted}`);
   const leaves = new Map(), twice = (index) => untrue("index-twice", `two leaves at ${index}`);
@@ -25,7 +26,7 @@ export function inclusion(facts) {
     }
   }
   checkBatch(leaves, size, hashes, root);
-  return `${leaves.size} leaves of ${size}`;
+  return say("detail.leaves", { count: leaves.size, size });
 }
 
 /** Keys whose cosignatures mean something to the reader, beside the log's own. */
@@ -33,32 +34,30 @@ export const cosigners = ({ policy, auditors }) => [...new Map([...policy.witnes
 
 export function log(facts) {
   const { trust } = facts, checkpoint = needCheckpoint(facts);
-  if (!trust.given) throw new NotChecked("no trust file: nobody says which keys are the log's");
+  if (!trust.given) throw new NotChecked(say("reason.no-trust-log"));
   if (checkpoint.origin !== trust.origin) throw untrue("origin-mismatch", `a checkpoint of ${checkpoint.origin}, the trust file speaks of ${trust.origin}`);
   facts.opened = openCheckpoint(checkpoint.bytes, trust.origin, trust.log, cosigners(trust));
   facts.cosigned = [{ size: checkpoint.size, cosigned: cosignedBy(facts.opened) }];
-  return `${trust.log.length} keys of ${trust.origin}`;
+  return say("detail.log-keys", { count: trust.log.length, origin: trust.origin });
 }
 
 /** Refuse to look at what only a signed checkpoint means. */
-function signedLog(facts) {
+function signedLog(facts, why) {
   const { trust, opened } = facts;
   needCheckpoint(facts);
-  if (!trust.given) throw new NotChecked("no trust file");
-  if (!opened) throw new NotChecked("the log's own signature does not hold");
+  if (!trust.given) throw new NotChecked(say(why));
+  if (!opened) throw new NotChecked(say("reason.log-unproven"));
 }
 
 const cosignedBy = ({ signatures }) => signatures.filter(({ time }) => time !== undefined).map(({ vkey, time }) => [vkey.fullId, time]);
 
 export function quorum(facts) {
-  signedLog(facts);
+  signedLog(facts, "reason.no-trust-witnesses");
   const { policy } = facts.trust, ids = new Set(cosignedBy(facts.opened).map(([id]) => id));
-  if (policy.none) throw new NotChecked("the trust file names no quorum of witnesses");
-  const groups = [...policy.groups].filter(([, { members }]) => members.some((member) => policy.witnesses.has(member)));
-  const have = groups.filter(([, { members }]) => members.some((member) => ids.has(policy.witnesses.get(member)?.fullId))).map(([name]) => name);
-  const words = `cosigned by ${have.join(", ") || "nobody"}`;
-  if (!policy.satisfied(ids)) throw untrue("quorum-missing", `${words}, not by ${groups.map(([name]) => name).filter((name) => !have.includes(name)).join(", ")}`);
-  return words;
+  if (policy.none) throw new NotChecked(say("reason.no-quorum"));
+  const { yes, no } = policy.who(ids);
+  if (!policy.satisfied(ids)) throw untrue("quorum-missing", `cosigned by ${yes.join(", ") || "nobody"}, not by ${no.join(", ")}`);
+  return no.length ? say("detail.cosigned-but", { yes, no }) : say("detail.cosigned", { yes });
 }
 
 // ---------------------------------------------------------------- one history
@@ -72,7 +71,7 @@ function seenViews(facts) {
       if (!seen) continue;
       const signer = `${authority} ${principal}`, key = `${seen.size} ${seen.root}`;
       newest.set(signer, Math.max(newest.get(signer) ?? 0, seen.size));
-      if (!found.has(key)) found.set(key, { who: `what ${authority} saw`, signer, size: seen.size, root: unhex(seen.root), place: { chain: name, seq: entry.fields.seq } });
+      if (!found.has(key)) found.set(key, { who: say("detail.view-seen", { authority, size: seen.size }), signer, size: seen.size, root: unhex(seen.root), place: { chain: name, seq: entry.fields.seq } });
     }
   }
   return [...found.values()].map((view) => ({ ...view, demanded: newest.get(view.signer) === view.size }));
@@ -90,7 +89,7 @@ function checkSeen(facts) {
 
 /** Hold one view against the bundle's tree; whether it could be done. */
 function compare({ size, root, who }, bundle, roots) {
-  const other = (what) => untrue("other-history", `${who} at ${size}: ${what}`), own = bundle.checkpoint;
+  const other = (what) => untrue("other-history", `${who}: ${what}`), own = bundle.checkpoint;
   const [old, now] = size <= own.size ? [{ size, root }, own] : [own, { size, root }];
   const path = size === own.size ? [] : bundle.consistency.get(`${old.size}-${now.size}`)?.path;
   if (path) {
@@ -109,8 +108,8 @@ function compare({ size, root, who }, bundle, roots) {
 /** Views of those who hold something against the service: the trust file, what the reader brought, signers. */
 function views(facts) {
   const { trust, since } = facts, found = seenViews(facts);
-  if (since) found.unshift({ who: "the older checkpoint", ...since.note, demanded: true });
-  if (trust.checkpoint?.size > 0) found.unshift({ who: "the trust file's checkpoint", ...trust.checkpoint, demanded: true });
+  if (since) found.unshift({ who: say("detail.view-older", { size: since.note?.size }), ...since.note, demanded: true });
+  if (trust.checkpoint?.size > 0) found.unshift({ who: say("detail.view-held", { size: trust.checkpoint.size }), ...trust.checkpoint, demanded: true });
   return found;
 }
 
@@ -123,7 +122,7 @@ export function consistency(facts) {
   const all = views(facts), tiles = mirrored(facts), missing = [];
   for (const view of all) {
     const known = at(view.place, () => compare(view, bundle, tiles?.roots));
-    if (!known && view.demanded) missing.push(`${view.who} at ${view.size}`);
+    if (!known && view.demanded) missing.push(view.who);
     if (known && view.bytes) addNote(facts, view);
   }
   for (const [size, note] of [...bundle.checkpoints].sort(([a], [b]) => a - b)) {
@@ -131,9 +130,9 @@ export function consistency(facts) {
     if (at(place, () => compare({ who: note.file, size, root: note.root, place }, bundle, tiles?.roots))) addNote(facts, note);
   }
   if (since) checkKept(bundle, since);
-  if (missing.length) throw new NotChecked(`no proof at hand for ${missing.slice(0, 5).join("; ")} (of ${all.length} views)`);
-  if (!all.length && !tiles) throw new NotChecked("nothing to compare with: no checkpoint is held and no signer says what it saw");
-  return [...all.filter(({ demanded }) => demanded).map(({ who, size }) => `${who} at ${size}`), ...(tiles ? ["the mirror"] : [])].join("; ");
+  if (missing.length) throw new NotChecked(say("reason.no-proof", { views: missing.slice(0, 5), count: all.length }));
+  if (!all.length && !tiles) throw new NotChecked(say("reason.nothing-to-compare"));
+  return join("; ", [...all.filter(({ demanded }) => demanded).map(({ who }) => who), ...(tiles ? [say("detail.mirror")] : [])]);
 }
 
 /** Count another note's cosignatures, for times and for auditors, once it was shown to be of this history. */
@@ -147,7 +146,7 @@ function addNote(facts, { bytes, size }) {
   }
 }
 
-const unusable = ({ error }) => new NotChecked(`what was given to compare cannot be used: ${error.message}`);
+const unusable = ({ error }) => new NotChecked(say("reason.older-unusable", { error: error.message }));
 
 /** Every leaf line of the older bundle that is given is still there, unchanged. */
 function checkKept(bundle, { leaves, note }) {
@@ -182,8 +181,9 @@ function walk(facts) {
   const { bundle, mirror } = facts, { size } = bundle.checkpoint;
   if (facts.since?.error) throw unusable(facts.since);
   const wanted = new Set([size, ...bundle.checkpoints.keys(), ...views(facts).map((view) => view.size)]);
+  if (mirror instanceof Refusal) throw mirror;
   const tree = new Growing(), tail = new Tail(), known = new Set(), roots = new Map();
-  if (mirror.length < size) throw new NotChecked(`the mirror lacks leaves from ${mirror.length} on`);
+  if (mirror.length < size) throw new NotChecked(say("reason.mirror-short", { index: mirror.length - (mirror.length % 256) }));
   for (let index = 0; index < size; index++) {
     const leaf = readLeaf(mirror[index]), name = hex(leaf.value);
     if (leaf.tail && name !== hex(tail.root())) throw untrue("tail-mismatch", `the tail leaf at ${index} is wrong`);
@@ -223,21 +223,21 @@ export function completeness(facts) {
   const chains = understood(bundle).filter(({ name }) => name !== "@service");
   needCheckpoint(facts);
   const cut = chains.filter((chain) => !chain.whole).map(({ name }) => name);
-  if (cut.length) throw new NotChecked(`an excerpt: leaves of ${cut.join(", ")} do not run from seq 0 without a gap`);
+  if (cut.length) throw new NotChecked(say("reason.excerpt", { names: cut }));
   const tails = chains.filter(({ tail }) => tail);
   if (new Set(tails.map(({ tail }) => hex(tail.root))).size > 1) throw untrue("tail-mismatch", "tails of two roots in one bundle");
   for (const chain of tails) {
     const last = chain.leaves[chain.leaves.length - 1];
     at(chain.placeOfTail(), () => checkAbsence(nextLabel(last.salt, unhex(last.hash)), chain.tail.bucket, chain.tail.path, chain.tail.root));
   }
-  if (tails.length < chains.length) throw new NotChecked(`no tail of ${chains.filter(({ tail }) => !tail).map(({ name }) => name).join(", ")}`);
-  if (!facts.passed.inclusion) throw new NotChecked("the tail root is not proven: inclusion did not pass");
+  if (tails.length < chains.length) throw new NotChecked(say("reason.no-tail", { names: chains.filter(({ tail }) => !tail).map(({ name }) => name) }));
+  if (!facts.passed.inclusion) throw new NotChecked(say("reason.tail-unproven"));
   checkExported(bundle);
-  if (mirrored(facts)) return "recomputed from the log's tiles";
+  if (mirrored(facts)) return say("detail.recomputed");
   // Whoever has recomputed the leaves of a larger tree has recomputed those of this one; not so of a smaller tree.
   const ids = new Set((facts.cosigned ?? []).filter(({ size }) => size >= bundle.checkpoint.size).flatMap(({ cosigned }) => cosigned.map(([id]) => id)));
-  if (!trust.auditors?.satisfied(ids)) throw new NotChecked("claimed by the service; anyone with the log's tiles can check it");
-  return "every label and tail recomputed by auditors";
+  if (!trust.auditors?.satisfied(ids)) throw new NotChecked(say("reason.claimed"));
+  return say("detail.audited", { names: trust.auditors.who(ids).yes.join(", ") });
 }
 
 function checkExported({ exchange }) {
@@ -251,7 +251,7 @@ export function time(facts) {
   const { bundle, trust, now } = facts;
   needCheckpoint(facts);
   const chains = allUnderstood(bundle);
-  signedLog(facts);
+  signedLog(facts, "reason.no-trust-times");
   const late = (what) => untrue("time-outside", what), { skew } = trust;
   const own = new Set(trust.log.map(({ fullId }) => fullId));
   const sealed = cosignedBy(facts.opened).filter(([id]) => own.has(id)).map(([, at_]) => seconds(at_));
@@ -270,7 +270,7 @@ export function time(facts) {
     }
   }
   facts.times = trust.policy.none ? [] : runs(facts);
-  return trust.policy.none ? "in order and near the signers' own times; no witness bounds them" : "inside the bounds of cosignatures";
+  return trust.policy.none ? say("detail.unbounded") : say("detail.bounded", { by: [say("detail.by-cosignatures")] });
 }
 
 /** Not before and not after of the entry at an index, in microseconds; known once for all between two sizes. */

@@ -2,6 +2,7 @@
 
 import { NotChecked, untrue } from "./bytes.js";
 import { same } from "./json.js";
+import { say } from "./phrases.js";
 import { itemsOf } from "./records.js";
 import { EVENTS } from "./vocabulary.js";
 
@@ -212,7 +213,7 @@ export class Exchange {
 
   /** What keeps the rules from counting as checked. */
   checkKnown() {
-    if (this.unknown.size) throw new NotChecked(`the registry of ${[...this.unknown].sort()} is not at hand`);
+    if (this.unknown.size) throw new NotChecked(say("reason.no-recipient-registry", { names: [...this.unknown].sort() }));
   }
 }
 

@@ -7,11 +7,12 @@ import { canonical, conditions, digests, headers, items, packing, table } from "
 import { completeness, consistency, cosigners, inclusion, log, quorum, readMirror, time } from "./checks-log.js";
 import { openArchive, openDirectory } from "./container.js";
 import { readCheckpointText, splitNote, openCheckpoint } from "./notes.js";
+import { codeOf, say } from "./phrases.js";
 import { report } from "./report.js";
 import { CHECKS, NO_TRUST, readTrust } from "./trust.js";
 
 function timestamps() {
-  throw new NotChecked("this verifier does not read timestamps");
+  throw new NotChecked(say("reason.stamps-unread"));
 }
 
 const FUNCTIONS = {
@@ -48,6 +49,12 @@ async function readSince(given, trust, bundle) {
     if (error instanceof Refusal) return { error };
     throw error;
   }
+}
+
+/** A refusal as a value, for the checks that come by it. */
+function refusal(error) {
+  if (error instanceof Refusal) return error;
+  throw error;
 }
 
 /** The checkpoint of another bundle, and the leaf lines of the chains that both have. */
@@ -98,7 +105,7 @@ export async function verify(given, options = {}) {
     bundle,
     trust,
     given: options.items,
-    mirror: options.mirror && (await readMirror(options.mirror)),
+    mirror: options.mirror && (await readMirror(options.mirror).catch(refusal)),
     since: options.since && (await readSince(options.since, trust, bundle)),
     now: options.now,
     digest: options.digest,
@@ -120,11 +127,13 @@ async function outcome(id, facts) {
   try {
     return { id, status: "pass", detail: (await FUNCTIONS[id](facts)) || "-" };
   } catch (error) {
-    if (error instanceof NotChecked) return { id, status: "not_checked", detail: error.message };
+    if (error instanceof NotChecked) return notChecked(id, error.reason);
     if (error instanceof Refusal) return failed(id, error);
     throw error;
   }
 }
+
+const notChecked = (id, reason) => ({ id, status: "not_checked", detail: reason, code: codeOf(reason) });
 
 function failed(id, { code, kind, message, place }) {
   const known = Object.fromEntries(Object.entries(place ?? {}).filter(([, value]) => value !== undefined));
@@ -133,5 +142,5 @@ function failed(id, { code, kind, message, place }) {
 
 /** What cannot be opened at all: its packing fails, everything else was not looked at. */
 function refusedWhole(error) {
-  return CHECKS.map((id) => (id === "packing" ? failed(id, error) : { id, status: "not_checked", detail: "the bundle could not be read" }));
+  return CHECKS.map((id) => (id === "packing" ? failed(id, error) : notChecked(id, say("reason.unopened"))));
 }

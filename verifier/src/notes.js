@@ -209,6 +209,17 @@ export class Policy {
     return !this.none && holds(this.quorum);
   }
 
+  /** The authorities that the quorum counts, by the name of their group or lone key: who cosigned with these keys, who not. */
+  who(ids) {
+    const yes = [], no = [], pending = this.none ? [] : [this.quorum];
+    while (pending.length) {
+      const name = pending.pop(), members = this.groups.get(name)?.members ?? [name];
+      if (!this.witnesses.has(members[0])) pending.push(...[...members].reverse());
+      else (members.some((member) => ids.has(this.witnesses.get(member).fullId)) ? yes : no).push(name);
+    }
+    return { yes, no };
+  }
+
   /** Smallest time by which the policy was satisfied, and largest from which on it was: {upper, lower} or undefined each. */
   times(cosigned) {
     const all = [...new Set(cosigned.map(([, time]) => time))].sort((a, b) => a - b);

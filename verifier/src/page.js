@@ -1,17 +1,17 @@
 // The page: takes files, lets the worker work, shows the report. Text of an input becomes text of the page, never markup.
 
 import { run } from "./worker.js";
+import { escaped as shown, LANGUAGES, text, written } from "./phrases.js";
+import { closing, linesOf, verdictIn } from "./report.js";
 import { WORDS } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
-const chosen = { bundle: undefined, trust: undefined, items: undefined, since: undefined };
-let language = (globalThis.navigator?.language ?? "en").startsWith("fr") ? "fr" : "en";
+const chosen = { bundle: undefined, trust: undefined, items: undefined, since: undefined, mirror: undefined };
+const spoken = (globalThis.navigator?.language ?? "en").slice(0, 2).toLowerCase();
+let language = LANGUAGES.includes(spoken) && WORDS[spoken] ? spoken : "en";
 let last;
 
 const word = (name) => WORDS[language][name];
-
-/** What could steer the display is spelled out: control, format, private and unassigned characters, line separators. */
-const shown = (text) => String(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (unit) => `\\u{${unit.codePointAt(0).toString(16)}}`);
 
 function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
@@ -29,8 +29,8 @@ const below = (files) => [...files].map((file) => [file.webkitRelativePath.split
 
 function tellChosen() {
   for (const [name, given] of Object.entries(chosen)) {
-    const text = given === undefined ? word("none") : Array.isArray(given) ? `${given.length} ${word("files")}` : shown(given.name);
-    $(`${name}-chosen`).textContent = text;
+    const told = given === undefined ? word("none") : Array.isArray(given) ? `${given.length} ${word("files")}` : shown(given.name);
+    $(`${name}-chosen`).textContent = told;
   }
 }
 
@@ -61,11 +61,12 @@ async function dropped(transfer) {
 async function sort(rows) {
   const folder = rows.find(([path]) => /(?:^|\/)bundle\.json$/.test(path));
   const base = folder?.[0].slice(0, -"bundle.json".length);
-  const items = [];
+  const items = [], tiles = rows.filter(([path]) => /(?:^|\/)tile\/entries\//.test(path));
+  if (tiles.length) choose("mirror", tiles.map(([path, file]) => [path.slice(path.indexOf("tile/entries/")), file]));
   const inside = folder ? rows.filter(([path]) => path.startsWith(base)).map(([path, file]) => [path.slice(base.length), file]) : [];
   if (folder) choose("bundle", inside);
   for (const [path, file] of rows) {
-    if (folder && path.startsWith(base)) continue;
+    if ((folder && path.startsWith(base)) || path.includes("tile/entries/")) continue;
     const head = await file.slice(0, 400).text();
     if (ITEM.test(file.name)) items.push([file.name, file]);
     else if (head.startsWith("PK")) choose(chosen.bundle ? "since" : "bundle", file);
@@ -79,18 +80,12 @@ async function sort(rows) {
 
 const colour = { pass: "good", fail: "bad", not_checked: "open" };
 
-function placeText({ file, line, offset, chain, seq }) {
-  const parts = [file, line && `line ${line}`, offset !== undefined && `byte ${offset}`, chain, seq !== undefined && `seq ${seq}`];
-  return parts.filter((part) => part !== undefined && part !== false).join(", ");
-}
-
-function checkRow({ id, status, detail, code, place }, demanded) {
-  const name = element("th", { scope: "row" }, WORDS[language].names[id]);
+function checkRow(check, demanded) {
+  const { id, status } = check, name = element("th", { scope: "row" }, text(language, `check.${id}`));
   name.append(element("small", {}, demanded.includes(id) ? `${id} · ${word("demanded")}` : id));
-  const found = element("td", {}, detail === "-" ? "" : detail);
-  if (code) found.append(element("small", {}, element("code", {}, code)));
-  if (place) found.append(element("small", {}, `${word("place")} ${placeText(place)}`));
-  return element("tr", {}, element("td", { class: `state ${colour[status]}` }, WORDS[language].status[status]), name, found);
+  const [first = "", ...rest] = linesOf(language, check);
+  const found = element("td", {}, first, ...rest.map((line) => element("small", {}, line)));
+  return element("tr", {}, element("td", { class: `state ${colour[status]}` }, text(language, `status.${status}`)), name, found);
 }
 
 function checkTable(report) {
@@ -117,7 +112,7 @@ function section(title, rows) {
 function tools(report) {
   const print_ = element("button", { type: "button" }, word("print"));
   print_.addEventListener("click", () => globalThis.print());
-  const url = URL.createObjectURL(new Blob([JSON.stringify(report)], { type: "application/json" }));
+  const url = URL.createObjectURL(new Blob([written(report)], { type: "application/json" }));
   return element("p", { class: "tools" }, print_, " ", element("a", { href: url, download: "report.json" }, word("save")));
 }
 
@@ -128,13 +123,12 @@ function show() {
   if (!last) return;
   const { report } = last;
   const box = element("div", { class: `verdict ${report.verified ? "good" : "bad"}`, id: "verdict" });
-  box.append(element("strong", {}, report.verified ? word("verified") : `${word("not_verified")}: ${report.verdict}`));
-  box.append(WORDS[language].verdict[report.verdict], element("small", {}, `${word("exit")} ${report.exit_code}`));
+  box.append(element("strong", {}, verdictIn(language, report)));
+  box.append(text(language, `meaning.${report.exit_code}`));
   if (!last.trusted) box.append(element("p", {}, word("no_trust")));
   target.append(box, element("h2", {}, word("about")), facts(last), checkTable(report));
-  target.append(...section("withheld", report.withheld.map(({ chain, seqs }) => `${chain}: seq ${seqs.join(", ")}`)));
   target.append(...section("times", report.times.map((row) => `seq ${row.first}–${row.last}: ${row.not_before ?? "…"} – ${row.not_after ?? "…"}`)));
-  target.append(...section("trusting", report.trusting), tools(report));
+  target.append(...section("remarks", closing(language, report)), tools(report));
 }
 
 // ---------------------------------------------------------------- working
@@ -195,7 +189,7 @@ function conclude({ report, sha256 }) {
   const name = Array.isArray(chosen.bundle) ? undefined : chosen.bundle.name;
   last = { report, sha256, name, trusted: Boolean(chosen.trust), made: new Date().toISOString() };
   show();
-  $("status").textContent = report.verified ? word("verified") : `${word("not_verified")}: ${report.verdict}`;
+  $("status").textContent = verdictIn(language, report);
   document.title = `${$("status").textContent} — ${word("title")}`;
   $("report").focus();
 }
@@ -209,11 +203,13 @@ function speak(next) {
   for (const button of document.querySelectorAll("[data-language]")) button.setAttribute("aria-pressed", String(button.dataset.language === next));
   tellChosen();
   show();
+  if (last) $("status").textContent = verdictIn(language, last.report);
 }
 
 for (const name of ["bundle", "trust", "since"]) $(name).addEventListener("change", ({ target }) => choose(name, target.files[0]));
 $("bundle-folder").addEventListener("change", ({ target }) => choose("bundle", target.files.length ? below(target.files) : undefined));
 $("items").addEventListener("change", ({ target }) => choose("items", target.files.length ? [...target.files].map((file) => [file.name, file]) : undefined));
+$("mirror").addEventListener("change", ({ target }) => choose("mirror", target.files.length ? below(target.files) : undefined));
 $("items-folder").addEventListener("change", ({ target }) => choose("items", target.files.length ? below(target.files) : undefined));
 for (const button of document.querySelectorAll("[data-language]")) button.addEventListener("click", () => speak(button.dataset.language));
 document.addEventListener("dragover", (event) => {

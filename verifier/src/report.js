@@ -1,4 +1,6 @@
-// The report (docs/spec/report.md): verdict and exit code, and the members of its JSON twin.
+// The report (docs/spec/report.md): verdict and exit code, and the members of its JSON twin, and its text.
+
+import { escaped, inLanguage, say, text } from "./phrases.js";
 
 const ORDER = [3, 24, 20, 25, 22, 23, 21];
 const VERDICTS = { 0: "verified", 3: "malformed", 24: "unsupported", 20: "tampered", 25: "rollback", 22: "signer or quorum", 23: "time", 21: "incomplete" };
@@ -11,17 +13,18 @@ function codeOf({ id, status, kind }, demanded) {
 }
 
 /** What the reader takes on trust even where everything is PASS. */
-function trusting(trust, passed) {
-  if (!trust.given) return ["nobody: without a trust file, bytes are compared and nobody is believed"];
-  const found = [`your trust file for the keys of the log ${trust.origin}`];
-  if (trust.pins.size) found.push(`your trust file for the founding keys of ${[...trust.pins.keys()].join(", ")}`);
-  if (!passed.quorum) found.push("the service, that it showed everybody the same log (no quorum of witnesses vouches for it)");
-  if (!passed.completeness) found.push("the service, that nothing follows the last entry (no auditor or mirror vouches for it)");
-  if (trust.policy.none) found.push("the service and the signers for the times of the entries");
+function trusting(trust, facts) {
+  if (!facts) return [say("trusting.unread")];
+  if (!trust.given) return [say("trusting.nobody")];
+  const { passed, replayed } = facts, found = [say("trusting.log", { origin: trust.origin })];
+  if (passed.signers) found.push(say("trusting.founders", { names: [...replayed.concerned].sort() }));
+  if (!passed.quorum) found.push(say("trusting.one-log"));
+  if (!passed.completeness) found.push(say("trusting.nothing-follows"));
+  if (!passed.time || trust.policy.none) found.push(say("trusting.times"));
   return found;
 }
 
-/** The JSON twin of a report. */
+/** The report; as JSON its twin, where phrases stand in English. */
 export function report({ trust, options, results, facts }) {
   const demanded = new Set(trust.demanded);
   if (options.since || options.mirror) demanded.add("consistency");
@@ -43,9 +46,63 @@ export function report({ trust, options, results, facts }) {
     entries: chains.reduce((sum, { entries }) => sum + entries.length, 0),
     exit_code: exitCode,
     times: facts?.times ?? [],
-    trusting: trusting(trust, facts?.passed ?? {}),
+    trusting: trusting(trust, facts),
     verdict: VERDICTS[exitCode],
     verified: exitCode === 0,
     withheld,
   };
+}
+
+// ---------------------------------------------------------------- in words
+
+const MEMBERS = ["file", "line", "offset", "chain", "seq"];
+
+/** A place in words. */
+export const placeIn = (language, place) => MEMBERS.filter((name) => place[name] !== undefined).map((name) => text(language, `place.${name}`, { value: place[name] })).join(", ");
+
+/** What there is to say of a check; for a FAIL what that means, then the finding in English, with its code. */
+export function linesOf(language, { id, status, detail, code, place }) {
+  const found = detail === "-" ? "" : inLanguage(language, detail);
+  const lines = status === "fail" ? [text(language, `fail.${id}`), `${code}: ${found}`] : found ? [found] : [];
+  return place ? [...lines, text(language, "report.at", { place: placeIn(language, place) })] : lines;
+}
+
+/** Numbers that ascend, runs of them drawn together. */
+export function ranges(numbers) {
+  const parts = [];
+  for (const number of numbers) {
+    const last = parts[parts.length - 1];
+    if (last && number === last[1] + 1) last[1] = number;
+    else parts.push([number, number]);
+  }
+  return parts.map(([first, end]) => (first === end ? String(first) : `${first}-${end}`)).join(", ");
+}
+
+/** What follows the checks: whom one trusts, what is withheld, what was demanded in vain, the first bad place. */
+export function closing(language, report) {
+  const lines = report.trusting.map((what) => text(language, "report.trusting", { what }));
+  lines.push(...report.withheld.map(({ chain, seqs }) => text(language, "report.withheld", { chain, seqs: ranges(seqs) })));
+  const unmet = report.checks.filter(({ id, status }) => status === "not_checked" && report.demanded.includes(id)).map(({ id }) => id);
+  if (unmet.length) lines.push(text(language, "report.unmet", { checks: unmet }));
+  const places = report.checks.filter(({ status, place }) => status === "fail" && place).map(({ place }) => place);
+  const first = places.find(({ offset }) => offset !== undefined) ?? places[0];
+  if (first) lines.push(text(language, "report.first", { place: placeIn(language, first) }));
+  return lines;
+}
+
+/** The verdict, in a line. */
+export function verdictIn(language, { exit_code: code, verified }) {
+  return verified ? text(language, "report.verified", { code }) : text(language, "report.not-verified", { verdict: text(language, `verdict.${code}`), code });
+}
+
+/** The report for a terminal, everything that is of the bundle escaped. */
+export function textOf(language, report) {
+  const lines = ["kind", "log", "chain", "size", "root"].filter((name) => report[name] !== undefined).map((name) => `${text(language, `head.${name}`).padEnd(8)}${report[name]}`);
+  lines.push("");
+  const width = Math.max(...["pass", "fail", "not_checked"].map((status) => text(language, `status.${status}`).length)) + 1;
+  for (const check of report.checks) {
+    lines.push(`${text(language, `status.${check.status}`).padEnd(width)} ${check.id.padEnd(13)} ${text(language, `check.${check.id}`)}`);
+    lines.push(...linesOf(language, check).map((line) => `${" ".repeat(width)} ${line}`));
+  }
+  return `${[...lines, "", ...closing(language, report), "", verdictIn(language, report)].map(escaped).join("\n")}\n`;
 }
