@@ -1,11 +1,15 @@
 """`stamp`, `renew`, `trust tsa` against a real authority: `openssl ts` behind a small HTTP server."""
 
 import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
-from rogatory.cli import main, session
+from rogatory.cli import doctor, main, session
+from rogatory.log import PublicLog
 
 from custody.bundle import open_bundle
+from custody.text import to_time
 from custody.trust import Trust
 from tests.custody.tsa import POLICY, Tsa, served
 from tests.custody.world import World, zipped
@@ -114,3 +118,16 @@ def test_an_authority_is_trusted_by_its_root(tmp_path, tsa, capsys, monkeypatch)
     trust = Trust.parse(Profile.trust.read_bytes())
     assert (trust.tsa, "timestamps" in trust.demanded) == ((tsa.trusted,), True)
     assert run(capsys, "trust", "tsa", "x", "--root", Profile.trust, "--policy", POLICY)[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("days", "later", "ok"), [(0, 5, True), (6, 5, True), (8, 5, False), (80, 0, True), (None, 0, True)]
+)
+def test_the_doctor_says_how_old_the_newest_stamp_is(monkeypatch, days, later, ok):
+    said = None
+    if days is not None:
+        said = {"size": 7, "published": 7 + later, "time": to_time(datetime.now(UTC) - timedelta(days=days))}
+    monkeypatch.setattr(PublicLog, "stamped", lambda _: said)
+    found = doctor._look("stamps", lambda: doctor._stamps(SimpleNamespace(origin="a.example/log"), None))
+    assert (found.ok, found.exit_code) == (ok, 0 if ok else 23)
+    assert ("none by third parties" if days is None else f"{days * 24}.0 hours ago, {later} came later") in found.detail
