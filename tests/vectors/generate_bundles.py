@@ -36,7 +36,7 @@ def made(name):
     attacks._honest.cache_clear()
     with seeded("bundle vectors"):
         given = row.make()
-        trust = given.trust.encode() if hasattr(given.trust, "encode") else None
+        trust = given.trust if given.trust is None or isinstance(given.trust, bytes) else given.trust.encode()
     vector = {"about": row.about, "bundle": f"./{name}.zip", "expect": row.expect}
     if trust is not None:
         vector["trust"] = text(trust)

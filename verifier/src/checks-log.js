@@ -1,6 +1,6 @@
 // What a verifier finds in the log: inclusion, its signatures, quorum, one history, completeness, time.
 
-import { hex, instant, NotChecked, unhex, untrue } from "./bytes.js";
+import { hex, instant, NotChecked, Refusal, unhex, untrue } from "./bytes.js";
 import { acts, allUnderstood, at, placed, understood } from "./checks-chain.js";
 import { checkAbsence, checkBatch, checkConsistency, entryLeaf, Growing, leafHash, nextLabel, readLeaf, Tail, tailLeaf } from "./merkle.js";
 import { openCheckpoint, readEntries } from "./notes.js";
