@@ -190,7 +190,9 @@ EVENTS: Final[dict[str, Event]] = {
         {"predecessor": Record({"origin": ORIGIN, "root": HASH, "sha3_512": Text(r"[0-9a-f]{128}"), "size": Whole()})},
         chain="service",
     ),
-    "log.succeeded": _service("", {"origin": ORIGIN}, chain="service"),
+    "log.succeeded": _service(
+        "", {"origin": ORIGIN}, {"keys": ListOf(Text(longest=4096), least=1, most=8)}, chain="service"
+    ),
     "witness.added": _service("", {"name": Text(longest=255), "vkey": Text(longest=4096)}, chain="service"),
     "witness.removed": _service("", {"name": Text(longest=255)}, chain="service"),
     "policy.changed": _service(

@@ -74,7 +74,6 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--state", type=Path, metavar="DIR", help="state directory (default: ROGATORY_STATE, or ./var)")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, function, text in (
-        ("init", "commands.init", "make the state: keys, certificate, database, store; repeatable"),
         ("migrate", "commands.migrate", "bring the database to the schema of this version"),
         (
             "check-config",
@@ -84,12 +83,23 @@ def _parser() -> argparse.ArgumentParser:
     ):
         each = verbs.add_parser(name, parents=[common], help=text, description=text)
         each.set_defaults(command=function)
+    _add_init(verbs.add_parser("init", parents=[common], help="make the state; repeatable"))
     _add_serve(verbs.add_parser("serve", parents=[common], help="run the service over HTTPS; makes a missing state"))
     _add_enrol(verbs.add_parser("enrol", parents=[common], help="admit an authority after comparing its fingerprint"))
+    _add_succeed(verbs.add_parser("succeed", parents=[common], help="end the log, and name the one that follows it"))
     _add_witness(verbs.add_parser("witness", help="who cosigns the log, who is behind, and who is to"), common)
     _add_fsck(verbs.add_parser("fsck", parents=[common], help="check everything that is kept, also beside a service"))
     _add_collect(verbs.add_parser("collect", parents=[common], help="clear what belongs to nothing out of the store"))
     return parser
+
+
+def _add_init(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Make the state: keys, certificate, database, store; repeatable."
+    parser.add_argument(
+        "--succeeds", type=Path, metavar="FILE", help="the log before this one, as its `succeed` wrote it down"
+    )
+    parser.add_argument("--keys-only", action="store_true", help="make and show the log's keys; the log begins later")
+    parser.set_defaults(command="commands.init")
 
 
 def _add_fsck(parser: argparse.ArgumentParser) -> None:
@@ -143,6 +153,14 @@ def _add_witness(parser: argparse.ArgumentParser, common: argparse.ArgumentParse
     policy = verbs.add_parser("policy", parents=[which], help="take a whole policy that you have written")
     policy.add_argument("file", type=Path)
     policy.set_defaults(command="witnesses.policy")
+
+
+def _add_succeed(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Ends the log for good: its last entry names its successor. Stop the service first."
+    parser.add_argument("origin", help="of the successor's log")
+    parser.add_argument("keys", nargs="+", metavar="KEY", help="<name>+<id>+<base64>, each key of the successor's log")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="file for `init --succeeds` of the successor")
+    parser.set_defaults(command="endings.succeed")
 
 
 def _add_enrol(parser: argparse.ArgumentParser) -> None:

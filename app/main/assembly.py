@@ -14,7 +14,7 @@ from app.jobs.caretaker import Caretaker
 from app.jobs.sequencer import Sequencer
 from app.jobs.stamps import Stamps
 from app.jobs.witnesses import Witnesses, close
-from app.services import enrolment, state
+from app.services import enrolment, state, succession
 from app.services.runtime import Runtime
 from app.settings import Settings
 from storage.interface import Store
@@ -125,4 +125,9 @@ def assemble(settings: Settings, clock: Callable[[], datetime] = now) -> Service
     if not enrolment.is_begun(runtime):
         witnesses.confirm()
     enrolment.begin(runtime, clock())
+    if succession.is_ending(runtime):  # it died before its last entry had a place
+        witnesses.confirm()
+        sequencer.run_once()
+        sequencer.stop()
+    succession.stay_ended(runtime)
     return Service(runtime, sequencer, Caretaker(runtime), witnesses, Stamps(runtime), kept)

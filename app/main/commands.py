@@ -9,11 +9,12 @@ from typing import Final
 from app.db import ledger
 from app.db import migrate as schema
 from app.db.engine import connect, unsafe
-from app.main.assembly import Service, assemble, now
+from app.errors import StateConflict
+from app.main.assembly import Service, assemble, inspect, now
 from app.main.options import OK, REFUSED, USAGE, fail, say, settings_of
 from app.main.witnesses import publish
-from app.services import enrolment, health, state
-from app.settings import unknown_variables
+from app.services import enrolment, health, state, succession
+from app.settings import Settings, unknown_variables
 from custody.keys import fingerprint
 
 _PUBLISHED_WITHIN: Final = 15.0
@@ -22,6 +23,10 @@ _PUBLISHED_WITHIN: Final = 15.0
 def init(options: argparse.Namespace) -> int:
     """Make what is missing of the state."""
     settings = settings_of(options)
+    if options.keys_only:
+        return _make_keys(settings)
+    if options.succeeds is not None:
+        succession.follow(settings, options.succeeds.read_bytes(), begun=_has_begun(settings))
     service = assemble(settings)
     say(f"state of the log {service.state.origin} in {settings.state}")
     for what, path in service.state.made:
@@ -31,6 +36,24 @@ def init(options: argparse.Namespace) -> int:
     say_log_keys(service)
     service.runtime.engine.dispose()
     return OK
+
+
+def _make_keys(settings: Settings) -> int:
+    kept = state.prepare(settings, now())
+    say(f"keys of the log {kept.origin}, which has not begun:")
+    for signer in kept.signers:
+        say(f"  {signer.verifier}")
+    return OK
+
+
+def _has_begun(settings: Settings) -> bool:
+    try:
+        runtime = inspect(settings)
+    except StateConflict:
+        return False
+    found = enrolment.is_begun(runtime)
+    runtime.engine.dispose()
+    return found
 
 
 def migrate(options: argparse.Namespace) -> int:

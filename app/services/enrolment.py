@@ -7,6 +7,7 @@ way; what the authority is, it says itself, in its registry's first entry. Verif
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 
@@ -15,7 +16,7 @@ from app.db.log_models import Chain, ChainKind, LedgerRow
 from app.db.models import Authority
 from app.db.unit_of_work import UnitOfWork, retried
 from app.errors import BadInput, StateConflict, StatementRefused
-from app.services import registries, statements
+from app.services import registries, statements, succession
 from app.services.runtime import Runtime
 from custody import entry as entries
 from custody import leaf
@@ -23,6 +24,7 @@ from custody.entry import Entry
 from custody.errors import CustodyError
 from custody.keys import KeyRecord, fingerprint
 from custody.statement import Statement
+from custody.succession import Predecessor
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ def read(envelope: str, runtime: Runtime) -> Application:
     return Application(said, keys, _first_key(said))
 
 
-def start_log(uow: UnitOfWork, *, keys: list[str], origin: str, at: datetime) -> Entry:
+def start_log(
+    uow: UnitOfWork, *, keys: list[str], origin: str, at: datetime, predecessor: Predecessor | None = None
+) -> Entry:
     """The first entry of the service's chain, with the log's public keys; the caller commits.
 
     Args:
@@ -91,13 +95,15 @@ def start_log(uow: UnitOfWork, *, keys: list[str], origin: str, at: datetime) ->
         keys: The log's vkeys.
         origin: The log's name.
         at: When.
+        predecessor: The log that this one succeeds.
 
     Raises:
         StateConflict: The log has been started before.
     """
+    noted: dict[str, Any] = {"keys": keys} | ({"predecessor": predecessor.fields()} if predecessor else {})
     chain = leaf.registry_handle(origin, leaf.SERVICE).hex()
     ledger.open_chain(uow.session, chain, ChainKind.SERVICE, leaf.SERVICE)
-    return ledger.append(uow.session, chain=chain, event="log.started", at=at, origin=origin, noted={"keys": keys})
+    return ledger.append(uow.session, chain=chain, event="log.started", at=at, origin=origin, noted=noted)
 
 
 @retried
@@ -106,7 +112,8 @@ def begin(runtime: Runtime, at: datetime) -> None:
     if is_begun(runtime):
         return
     with suppress(StateConflict), runtime.unit_of_work() as uow:
-        start_log(uow, keys=[str(key) for key in runtime.log_keys], origin=runtime.origin, at=at)
+        keys, before = [str(key) for key in runtime.log_keys], succession.predecessor(runtime.settings)
+        start_log(uow, keys=keys, origin=runtime.origin, at=at, predecessor=before)
         uow.commit()
 
 

@@ -1,0 +1,56 @@
+"""The end of a log, and what its successor is given: the operator's command."""
+
+import argparse
+from contextlib import suppress
+from typing import Final
+
+from app.auth import private_files
+from app.db import cosignatures, ledger
+from app.errors import Refusal, StateConflict
+from app.jobs.election import Election
+from app.jobs.witnesses import WitnessSilent
+from app.main.assembly import Service, assemble
+from app.main.options import OK, say, settings_of
+from app.main.witnesses import publish
+from app.services import succession, witnessing
+from custody.errors import CustodyError
+
+_PUBLISHED_WITHIN: Final = 15.0
+
+
+def succeed(options: argparse.Namespace) -> int:
+    """End the log; again with the same successor, go on where it stopped."""
+    service = assemble(settings_of(options))
+    runtime = service.runtime
+    if Election(runtime.engine).is_taken():
+        raise StateConflict(
+            "the service of this log is running", hint="stop it: once the log has ended it takes no entry any more"
+        )
+    service.witnesses.confirm()
+    entry = succession.succeed(runtime, origin=options.origin, keys=options.keys, at=runtime.now())
+    if succession.is_ending(runtime):
+        publish(service)
+    index = ledger.wait_for_record(runtime.engine, entry, _PUBLISHED_WITHIN).index
+    succession.stay_ended(runtime)
+    end = succession.as_predecessor(runtime)
+    private_files.write(options.output, end.encode())
+    say(f"log {end.origin} has ended: {end.size} leaves, root {end.root}")
+    say(f"its last entry, {index}, names {options.origin}")
+    say(f"written to {options.output}, for: rogatory-server init --succeeds {options.output}")
+    if not _cosigned(service, index):
+        say("the quorum has not cosigned this end: run the same command again when the witnesses answer")
+    runtime.engine.dispose()
+    return OK
+
+
+def _cosigned(service: Service, index: int) -> bool:
+    """Whether enough witnesses have cosigned the end; those with an address are asked now."""
+    runtime = service.runtime
+    for member in witnessing.all_members(runtime):
+        if member.url:
+            with suppress(WitnessSilent, Refusal, CustodyError):
+                service.witnesses.submit(member)
+    service.witnesses.close()
+    with runtime.reading() as session:
+        size = cosignatures.newest_size(session)
+    return runtime.witnesses.policy.is_none or (witnessing.newest_cosigned(runtime, index) or 0) == size
