@@ -60,3 +60,76 @@ def test_a_header_that_was_never_put_on_record_goes_and_the_others_stay(lived):
     found = [each.name for each in orphans.collect(lived.runtime, older_than=-timedelta(minutes=1))]
     assert [name for name in found if name.startswith("headers/")] == [keys.header(digest)]
     assert findings(lived.runtime) == []
+
+
+# ---------------------------------------------------------------- the bucket
+
+
+CHANGES = {
+    "flipped": lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+    "truncated": lambda data: data[:-1],
+    "lengthened": lambda data: data + b"\0",
+    "emptied": lambda data: b"",
+}
+
+
+class Object:
+    """An object of the store, and what somebody with the bucket's keys does to it."""
+
+    def __init__(self, lived, client, key):
+        address, self.key, self.client = lived.runtime.store.address, key, client
+        self.at = {"Bucket": address.bucket, "Key": f"{address.prefix}/objects/{key}"}
+        self.data = self.client.get_object(**self.at)["Body"].read()
+
+    def replaced(self, data):
+        """The newest version has other bytes; its name."""
+        return self.client.put_object(**self.at, Body=data, ChecksumAlgorithm="SHA256")["VersionId"]
+
+    def without(self, version):
+        self.client.delete_object(**self.at, VersionId=version)
+
+
+@pytest.fixture(scope="module")
+def client(seaweed):
+    made = seaweed.client()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def unlocked(lived, client):
+    """A body that has arrived and its header: no seal protects them yet."""
+    alice, court = lived.authority().enrol(), lived.authority()
+    package, item = alice.declare(alice.open_exchange(court), court), Item(b"x" * 5000, [court.identity.recipient])
+    alice.upload(package, item)
+    alice.put_header(package, item.header)
+    digest = hashlib.sha256(item.header).digest()
+    return Object(lived, client, keys.body(package, item.id)), Object(lived, client, keys.header(digest)), item
+
+
+@pytest.mark.parametrize("how", CHANGES)
+def test_an_object_replaced_in_the_bucket_is_named_without_reading_it(lived, unlocked, how):
+    body, header, item = unlocked
+    kept = lived.runtime.store.stat(body.key).version
+    spoilt = body.replaced(CHANGES[how](body.data))
+    assert findings(lived.runtime) == [], "the version on record is there as it was"
+    edit(lived, f"UPDATE items SET version = '{spoilt}' WHERE id = '{item.id}'")
+    assert item.id in " ".join(each.where for each in findings(lived.runtime))
+    edit(lived, f"UPDATE items SET version = '{kept}' WHERE id = '{item.id}'")
+    body.without(spoilt)
+    spoilt = header.replaced(CHANGES[how](header.data))
+    digest = hashlib.sha256(item.header).hexdigest()
+    assert digest in " ".join(each.where for each in findings(lived.runtime, objects=True))
+    header.without(spoilt)
+    assert findings(lived.runtime, objects=True) == []
+
+
+def test_an_object_deleted_from_the_bucket_is_named(lived, unlocked):
+    body, header, item = unlocked
+    marker = header.client.delete_object(**header.at)["VersionId"]
+    digest = hashlib.sha256(item.header).hexdigest()
+    assert digest in " ".join(each.where for each in findings(lived.runtime))
+    header.without(marker)
+    assert findings(lived.runtime) == []
+    body.without(lived.runtime.store.stat(body.key).version)
+    assert item.id in " ".join(each.where for each in findings(lived.runtime))
