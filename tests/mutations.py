@@ -1,93 +1,103 @@
-"""Deep: every single refusal of the verifier is taken out, one at a time, and some vector must notice.
+"""Every single refusal of our verifier is switched off, one at a time, and some vector must notice.
 
     python -m tests.mutations [MODULE…]
 
-What the tests of the verifier give it is recorded once; then each `raise` in the modules of the checks becomes `pass`,
-and the records are verified again until a report says something else than before, or raises. A refusal that nobody
-misses is printed; the exit code is their number. It takes minutes.
+A refusal is a `raise`, an operand of an `or` that leads to one, or a branch that words one. Each is given a switch, once,
+and all vectors are asked which switches they come by; then each is switched off alone, and the vectors that came by it are
+asked again. A refusal that none of them misses is printed, unless `tests/unmissed.py` says why; the exit code is their number.
 """
 
 import ast
-import copy
+import contextlib
+import functools
 import importlib
+import json
+import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
-import pytest
-
-from tests.custody.world import World
+from custody import sealing
+from custody.errors import CustodyError
+from tests.custody import test_log_vectors as log_vectors
+from tests.custody import test_record_vectors as record_vectors
+from tests.unmissed import REASONS
+from tests.verifier import test_bundle_vectors as bundles
 
 ROOT = Path(__file__).resolve().parents[1]
-_CHECKLIST = ("case", "chains", "clock", "disk", "evidence", "form", "mirror", "proving", "signing", "views")
-MODULES = (
-    *(f"checklist.{name}" for name in _CHECKLIST),
-    "exchange",
-    "registry",
-)
-RECORDED = ("test_verify_mutations.py", "test_verify_attacks.py", "test_verify.py")
-LEFT_OUT = "garbage or flipped or either_of_two or processes or without_it"
+CHECKLIST = ("case", "chains", "clock", "disk", "evidence", "form", "mirror", "proving", "signing", "stamps", "views")
+BASE = (
+    "archive", "batch", "bundle", "canonical", "checkpoint", "checkpoint_text", "cosignature", "decimal", "ed25519", "entry",
+    "events", "exchange", "keys", "leaf", "manifest", "merkle", "note", "packing", "policy", "proof", "registry", "schema",
+    "sealing.header", "statement", "tail", "text", "trust", "verify",
+)  # fmt: skip
+MODULES = (*(f"checklist.{name}" for name in CHECKLIST), *BASE)
+PATIENCE_S = 20
+"""A vector answers in well under a second; a verifier that hangs has noticed too."""
 
 
-class Recorder:
-    """What `World.verify` was asked and what it said."""
+# ---------------------------------------------------------------- switches
+
+
+class Switches:
+    """Which refusal is off, and which ones are come by."""
 
     def __init__(self):
-        self.asked = []
+        self.lines, self.off, self.seen = [], -1, set()
 
-    def record(self):
-        verify, asked = World.verify, self.asked
+    def add(self, module, function, line):
+        self.lines.append((module, function, line))
+        return len(self.lines) - 1
 
-        def recording(world, files=None, trust=None, **options):
-            files, trust = files or world.bundle(), trust or world.trust()
-            report = verify(world, files, trust, **options)
-            asked.append((files, trust, options, said(report)))
-            return report
+    def on(self, number):
+        """Whether a refusal that is come by is made."""
+        self.seen.add(number)
+        return number != self.off
 
-        World.verify = recording
-        try:
-            names = [str(ROOT / "tests" / "custody" / name) for name in RECORDED]
-            assert pytest.main(["-q", "-p", "no:xdist", "-k", f"not ({LEFT_OUT})", *names]) == 0
-            self._add_vectors()
-        finally:
-            World.verify = verify
-
-    def _add_vectors(self):
-        """What only one check finds; made here, because the tests of it blind the check."""
-        module = importlib.import_module("tests.custody.test_verify_mutations")
-        for make in module.ONLY.values():
-            make(Path(tempfile.mkdtemp())).verify()
+    def true(self, number, value):
+        """A condition that leads to a refusal; never true while it is off."""
+        return value and self.on(number) and value
 
 
-def said(report):
-    return [(check.id, check.status, check.code) for check in report.checks], report.exit_code
+class Switched(ast.NodeTransformer):
+    """Give every refusal in a module its switch."""
 
+    def __init__(self, switches, module):
+        self._switches, self._module, self._inside = switches, module, []
 
-def notices(asked):
-    """Whether any record gets another report than before; those that noticed last are asked first."""
-    for number, (files, trust, options, before) in enumerate(asked):
-        try:
-            after = said(World.verify(None, files, trust, **options))
-        except Exception:  # noqa: BLE001 - a crash is noticed
-            after = None
-        if after != before:
-            asked.insert(0, asked.pop(number))
-            return True
-    return False
+    def _within(self, node):
+        self._inside.append(node.name)
+        found = self.generic_visit(node)
+        self._inside.pop()
+        return found
 
+    def visit_FunctionDef(self, node):
+        return self._within(node)
 
-class Removal(ast.NodeTransformer):
-    """Take out the raise with this number, counted through the module."""
+    def visit_ClassDef(self, node):
+        return self._within(node)
 
-    def __init__(self, number):
-        self.left, self.line = number, 0
+    def _call(self, name, line, *arguments):
+        number = self._switches.add(self._module, ".".join(self._inside), line)
+        function = ast.Attribute(ast.Name("_switches", ast.Load()), name, ast.Load())
+        return ast.Call(function, [ast.Constant(number), *arguments], [])
 
     def visit_Raise(self, node):
-        self.left -= 1
-        if self.left != -1:
-            return node
-        self.line = node.lineno
-        return ast.copy_location(ast.Pass(), node)
+        return ast.copy_location(ast.If(self._call("on", node.lineno), [node], []), node)
+
+    def visit_If(self, node):
+        worded = any(isinstance(step, ast.Assign) and named(step) for step in node.body)
+        refused = any(isinstance(step, ast.Raise) for step in node.body)
+        if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.Or) and (worded or refused):
+            node.test.values = [self._call("true", each.lineno, each) for each in node.test.values]
+        elif worded and not refused:
+            node.test = self._call("true", node.lineno, node.test)
+        return self.generic_visit(node)
+
+
+def named(step):
+    return any(isinstance(target, ast.Name) and target.id in {"message", "error"} for target in step.targets)
 
 
 def codes(code):
@@ -108,42 +118,151 @@ def functions(module):
                 yield found.__qualname__, found
 
 
-def survivors(name, asked):
-    """Lines of a module whose refusal nobody misses."""
-    module = importlib.import_module(f"custody.{name}")
-    tree = ast.parse(Path(module.__file__).read_text())
-    own = dict(functions(module))
-    for number in range(sum(isinstance(node, ast.Raise) for node in ast.walk(tree))):
-        removal = Removal(number)
-        changed = ast.fix_missing_locations(removal.visit(copy.deepcopy(tree)))
-        mutated = dict(codes(compile(changed, module.__file__, "exec")))
-        before = {qualname: function.__code__ for qualname, function in own.items()}
+@contextlib.contextmanager
+def switched(switches, names):
+    """The modules with a switch at every refusal."""
+    before = []
+    for name in names:
+        module = importlib.import_module(f"custody.{name}")
+        tree = Switched(switches, name).visit(ast.parse(Path(module.__file__).read_text(encoding="utf-8")))
+        made = dict(codes(compile(ast.fix_missing_locations(tree), module.__file__, "exec")))
+        module._switches = switches
+        for qualname, function in functions(module):
+            before.append((function, function.__code__))
+            if qualname in made and made[qualname].co_freevars == function.__code__.co_freevars:
+                function.__code__ = made[qualname]
+    try:
+        yield
+    finally:
+        for function, code in before:
+            function.__code__ = code
+
+
+# ---------------------------------------------------------------- vectors
+
+
+def fact(operations, path):
+    vector = json.loads(path.read_text(encoding="utf-8"))
+
+    def ask():
         try:
-            for qualname, function in own.items():
-                if qualname in mutated:
-                    function.__code__ = mutated[qualname]
-            missed = notices(asked)
-        finally:
-            for qualname, function in own.items():
-                function.__code__ = before[qualname]
-        if not missed:
-            yield removal.line
+            return "ok", operations[vector["op"]](vector["input"])
+        except CustodyError as error:
+            return error.code, None
+
+    return ask
+
+
+def header(path):
+    vector = json.loads(path.read_text(encoding="utf-8"))
+
+    def ask():
+        try:
+            sealing.check_header(vector["header"].encode(), kind=vector["kind"], count=vector["count"])
+        except CustodyError as error:
+            return error.code
+        return "ok"
+
+    return ask
+
+
+def bundle(path):
+    def ask():
+        with tempfile.TemporaryDirectory() as name:
+            report = bundles.judged(path, Path(name))
+        if "checks" not in report:
+            return report
+        rows = [(check["id"], check["status"], check.get("code"), check.get("place")) for check in report["checks"]]
+        return rows, report["exit_code"]
+
+    return ask
+
+
+def questions():
+    """Every vector, as a function that gives the verifier's answer."""
+    found = {path.stem: bundle(path) for path in bundles.FILES}
+    for module in (log_vectors, record_vectors):
+        found |= {path.stem: fact(module.OPERATIONS, path) for path in module.FILES}
+    sealed = sorted((ROOT / "tests" / "vectors" / "sealing").glob("header-*.json"))
+    return found | {path.stem: header(path) for path in sealed}
+
+
+class Hanging(Exception):
+    """A verifier that did not come to an end."""
+
+
+def answer(ask):
+    """What the verifier says; a crash and a hang are answers too."""
+    forget()
+    try:
+        return patiently(ask)
+    except Exception as error:  # noqa: BLE001 - a crash is noticed
+        return f"crash: {type(error).__name__}"
+
+
+def patiently(ask):
+    def ring(_signal, _frame):
+        raise Hanging
+
+    if threading.current_thread() is not threading.main_thread():
+        return ask()
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
+    try:
+        return ask()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def forget():
+    """What was remembered was so under another switch."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("custody"):
+            for value in vars(module).values():
+                if isinstance(value, functools._lru_cache_wrapper):
+                    value.cache_clear()
+    record_vectors.known.cache_clear()
+
+
+# ---------------------------------------------------------------- the run
+
+
+def missed_by(switches, asked, before, names, *, chosen=None):
+    """(module, function, line, how many come by) of each refusal that no vector misses; `chosen`: numbers to look at."""
+    came_by = {}
+    for name, ask in asked.items():
+        switches.seen = set()
+        assert answer(ask) == before[name], name
+        for number in switches.seen:
+            came_by.setdefault(number, []).append(name)
+    for number, (module, function, line) in enumerate(switches.lines):
+        if module not in names or (chosen is not None and number not in chosen):
+            continue
+        switches.off = number
+        noticed = any(answer(asked[name]) != before[name] for name in came_by.get(number, ()))
+        switches.off = -1
+        if not noticed:
+            yield module, function, line, len(came_by.get(number, ()))
+
+
+def unmissed(names=MODULES, chosen=lambda count: None):
+    """Refusals that no vector misses, as `missed_by` gives them, and how many there are; `chosen` picks some of so many."""
+    asked, switches = questions(), Switches()
+    before = {name: answer(ask) for name, ask in asked.items()}
+    with switched(switches, names):
+        return list(missed_by(switches, asked, before, names, chosen=chosen(len(switches.lines)))), len(switches.lines)
 
 
 def main():
-    recorder = Recorder()
-    recorder.record()
-    asked = [one for one in recorder.asked if not notices([one])]
-    assert len(asked) > 0.9 * len(recorder.asked), "what was recorded is not what is said again"
-    total = 0
-    for name in sys.argv[1:] or MODULES:
-        sys.stdout.write(f"{name}\n")
-        for line in survivors(name, asked):
-            total += 1
-            sys.stdout.write(f"custody/{name.replace('.', '/')}.py:{line}: nobody misses this refusal\n")
-            sys.stdout.flush()
-    sys.stdout.write(f"{total} refusals that nobody misses, {len(asked)} records\n")
-    return min(total, 100)
+    found, count = unmissed(tuple(sys.argv[1:]) or MODULES)
+    found = [row for row in found if row[:2] not in REASONS]
+    for module, function, line, came_by in found:
+        path = f"custody/{module.replace('.', '/')}.py"
+        text = (ROOT / path).read_text(encoding="utf-8").splitlines()[line - 1].strip()
+        sys.stdout.write(f"{path}:{line}: nobody misses this refusal, {came_by} come by it, in {function}: {text}\n")
+    sys.stdout.write(f"{len(found)} of {count} refusals that nobody misses\n")
+    return min(len(found), 100)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,83 @@
+"""Refusals that no vector misses, and why that is so: (module, function) → reason. `tests.mutations` holds the list to this."""
+
+MAKES = "only who makes such bytes comes by it; its own unit tests do"
+GUARD = "its callers have made sure of it; kept because the function is public, and its own unit tests come by it"
+DISK = (
+    "about directories and files that change while they are read: no archive can hold it; tests/custody/test_bundle.py"
+)
+STAMPS = "stamps are signed by an authority of the day, so tests/custody/test_stamps.py and test_timestamp.py make them"
+TWICE = "what it refuses is refused at another place too, by the same code; this one is nearer to the cause"
+LARGE = "takes an input of many megabytes; tests/custody comes by it"
+OPTION = "only with an option that no command of the protocol has"
+OPEN = "no vector yet; the unit tests of the module come by it"
+
+REASONS = {
+    **dict.fromkeys(
+        [
+            ("archive", "write_archive"), ("bundle", "extended_files"), ("canonical", "dump"), ("canonical", "_check_value"),
+            ("keys", "SigningKey.from_pem"), ("keys", "SigningKey.generate"), ("leaf", "dummy_leaf"),
+            ("merkle", "consistency_path"), ("merkle", "inclusion_path"), ("merkle", "CompactRange.__init__"),
+            ("note", "SignerKey.from_pem"), ("note", "SignerKey.from_private"), ("note", "SignerKey.sign"),
+            ("note", "_known_type"), ("note", "encode_note"), ("tail", "TailTree.__init__"),
+        ],
+        MAKES,
+    ),
+    **dict.fromkeys(
+        [
+            ("archive", "check_name"), ("batch", "_check_indices"), ("batch", "verify_batch"), ("bundle", "Bundle.read"),
+            ("checkpoint", "open_checkpoint"), ("checkpoint_text", "Checkpoint.__post_init__"), ("leaf", "_sized"),
+            ("leaf", "entry_leaf_hash"), ("leaf", "next_label"), ("proof", "TlogProof.__post_init__"), ("tail", "bucket_of"),
+            ("packing", "_refuse_leaf"), ("checklist.proving", "_verified_note"),
+            ("checklist.case", "_check_digests"), ("text", "from_time"), ("checklist.clock", "seconds"),
+            ("registry", "Registry._required"),
+            ("exchange", "Exchange._check_statement"),
+        ],
+        GUARD,
+    ),
+    **dict.fromkeys(
+        [
+            ("archive", "DirectoryArchive.__init__"), ("archive", "DirectoryArchive._scan"),
+            ("archive", "DirectoryArchive.read"),
+        ],
+        DISK,
+    ),
+    **dict.fromkeys(
+        [
+            *(("checklist.stamps", name) for name in (
+                "_check_names", "_hold", "_is_of_this_log", "_judge", "_judge_all", "_read", "_renewals", "_stamps", "timestamps",
+            )),
+            ("trust", "TimestampAuthority.parsed_roots"),
+        ],
+        STAMPS,
+    ),
+    **dict.fromkeys(
+        [
+            ("checklist.proving", "_leaves"), ("checklist.evidence", "_check_parts"), ("archive", "_central"), ("archive", "_inflate"), ("batch", "parse"), ("ed25519", "verify"),
+            ("ed25519", "check_public"), ("keys", "_to_der"), ("note", "_split"), ("exchange", "Exchange._seal"),
+            ("exchange", "Exchange._grant"), ("exchange", "Exchange._add_release"), ("exchange", "Exchange._check_statement"), ("policy", "_Reader._group"), ("schema", "Text.check"), ("statement", "parse"),
+            ("sealing.header", "_Lines.next"), ("registry", "Registry._check_recovery"), ("registry", "Registry.apply"),
+        ],
+        TWICE,
+    ),
+    **dict.fromkeys([("archive", "ZipArchive._at"), ("bundle", "_open"), ("canonical", "load")], LARGE),
+    ("checklist.signing", "signatures"): OPTION,
+    **dict.fromkeys(
+        [
+            ("checklist.views", "_compare"),
+            ("archive", "ZipArchive._scan"),
+            ("archive", "_inflate"),
+            ("manifest", "check"),
+            ("registry", "Registry.apply"), ("checkpoint_text", "Checkpoint.parse"), ("cosignature", "parse"),
+            ("entry", "_check_event"), ("events", "check_detail"), ("exchange", "Exchange._add_party"),
+            ("exchange", "Exchange._of_manifest"), ("keys", "_algorithm"), ("keys", "_load_public"),
+            ("note", "VerifierKey.parse"), ("note", "_signatures"), ("note", "_verify_mldsa44"), ("note", "open_note"),
+            ("packing", "parse_consistency"), ("policy", "Policy.parse"), ("policy", "_Reader._define"),
+            ("proof", "TlogProof.parse"), ("registry", "Registry._change_principal"), ("schema", "Hex.check"),
+            ("schema", "ListOf._check_order"), ("schema", "ListOf.check"), ("schema", "OneOf.check"),
+            ("schema", "Record.check"), ("sealing.header", "_check_shape"), ("sealing.header", "_read_stanza"),
+            ("sealing.header", "from_base64"), ("sealing.header", "read_header"), ("statement", "_signature"),
+            ("trust", "Trust.check"),
+        ],
+        OPEN,
+    ),
+}  # fmt: skip
