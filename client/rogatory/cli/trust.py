@@ -300,8 +300,8 @@ COMMANDS = (
             ),
         ),
         about="Takes the newest checkpoint that is of one history with the one held, signed by every key of the log "
-        "and cosigned by the quorum of the policy held; and another policy only if the log has said so in an entry that "
-        "such a checkpoint covers. Nothing weaker is taken unasked, and other log keys never.",
+        "and cosigned by the quorum of the policy held; and another policy only if the log has said so in an entry "
+        "that such a checkpoint covers. Nothing weaker is taken unasked, and other log keys never.",
         examples=("rogatory trust update",),
         then="rogatory trust show.",
     ),
