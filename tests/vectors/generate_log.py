@@ -447,6 +447,8 @@ def notes(v):
     vkey("without-parts", "no plus sign", "nothing")
     vkey("of-another-type", "0x02 is not in the suite", ref.vkey("n", 2, ED_PUBLIC), "key-type-unsupported")
     vkey("of-small-order", "the neutral point", ref.vkey("n", 1, b"\x01" + bytes(31)), "public-key-refused")
+    vkey("with-a-short-key-id", "a key id of one byte", VKEYS["log"].replace(own, own[:2]), "text-malformed")
+    vkey("without-type-and-key", "nothing after the key id", f"n+{own}+")
     vkey("of-a-short-pq-key", "1,311 bytes", ref.vkey("n", 6, PQ_PUBLIC[:-1]))
     vkey("with-a-space-in-its-name", "names have none", ref.vkey("a b", 1, ED_PUBLIC))
 
@@ -511,6 +513,29 @@ SPECIFIED = {
 SPECIFIED_CHECKPOINT = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"
 
 
+def short_signatures(v):
+    """Signature lines with too little in them."""
+    for name, about, owner, kind, public, size, expect in [
+        ("with-a-key-id-alone", "no signature after the key id", ORIGIN, 1, ED_PUBLIC, 0, "note-malformed"),
+        ("with-half-a-signature", "32 bytes", ORIGIN, 1, ED_PUBLIC, 32, "signature-invalid"),
+        ("with-a-time-alone", "8 bytes", "witness.example/1", 4, WITNESS_PUBLIC, 8, "cosignature-malformed"),
+        (
+            "with-half-a-cosignature",
+            "a time and 32 bytes",
+            "witness.example/1",
+            4,
+            WITNESS_PUBLIC,
+            40,
+            "signature-invalid",
+        ),
+        ("with-half-a-pq-signature", "a time and 32 bytes", ORIGIN, 6, PQ_PUBLIC, 40, "signature-invalid"),
+    ]:
+        payload = bytes([0, 0, 0, 0, 0, 0, 0, 1, *range(64)])[:size]
+        keys = [ref.vkey(owner, kind, public)]
+        data = {"note": ref.note(TEXT, [ref.line(owner, kind, public, payload)]), "keys": keys}
+        v.add(f"note-{name}", "note", about, data, expect=expect)
+
+
 def examples_of_others(v):
     """The values in the C2SP texts and in golang.org/x/mod/sumdb/note."""
     for name, (vkey, text, signature) in SPECIFIED.items():
@@ -564,6 +589,10 @@ def proofs(v):
     )
     short = good.replace(ref.b64(LABELS[1] + SALTS[1]), ref.b64(LABELS[1]))
     proven("with-short-extra", "32 bytes", short, "text-malformed")
+    long = ref.tlog_proof(LABELS[1], SALTS[1], 1, [bytes(32)] * 64, note)
+    proven("with-64-hashes", "one more than any tree has", long, bad)
+    proven("without-lines", "neither label nor index", "c2sp.org/tlog-proof@v1\n\n" + note, bad)
+    proven("not-in-ascii", "an umlaut in the first line", good.replace("c2sp", "ç2sp"), bad)
     proven("without-a-blank-line", "no note follows", good.partition("\n\n")[0] + "\n", bad)
 
 
@@ -668,7 +697,7 @@ def policies(v):
 def vectors():
     found = Vectors()
     parts = (printed_values, leaves, inclusion, consistency, absence, batches)
-    for part in (*parts, ed25519, notes, checkpoints, examples_of_others, proofs, tiles, policies):
+    for part in (*parts, ed25519, notes, checkpoints, short_signatures, examples_of_others, proofs, tiles, policies):
         part(found)
     return {f"{name}.json": json.dumps(vector, indent=1, sort_keys=True) + "\n" for name, vector in found.items()}
 
