@@ -22,9 +22,10 @@ NAME = "Entwurf (final) 2026.txt"
 
 
 @pytest.fixture(scope="module")
-def classic(tmp_path_factory):
+def classic(tmp_path_factory, backend):
     """Whoever receives here has an X25519 identity."""
-    with opened(tmp_path_factory.mktemp("classic"), kind="x25519", sender_kind="x25519") as found:
+    where, settings = tmp_path_factory.mktemp("classic"), backend.environment
+    with opened(where, kind="x25519", sender_kind="x25519", settings=settings) as found:
         yield found
 
 
