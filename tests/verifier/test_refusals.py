@@ -1,0 +1,32 @@
+"""Each `throw` of the second verifier switched off alone: some vector misses it, or `unmissed.txt` names it."""
+
+
+import pytest
+
+from tests.verifier import second
+from tests.verifier.test_bundle_vectors import FILES
+from tests.verifier.test_second_verifier import facts
+
+HERE = second.ROOT / "tests" / "verifier"
+SHARE = 4
+
+
+def listed():
+    """(file, text) of each refusal that no vector misses, below the reason why."""
+    found, reason = set(), ""
+    for line in (HERE / "unmissed.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("# "):
+            reason = line
+        elif line:
+            assert reason
+            found.add(tuple(line.split(": ", 1)))
+    return found
+
+
+@pytest.mark.deep
+def test_some_vector_misses_every_refusal_of_the_second_verifier(effort):
+    share = 1 if effort.deep else SHARE
+    words = [*(path for path, _ in facts()), "--", *FILES, "--", share, effort.random.randrange(share)]
+    *missed, counted = second.run(words, ["node", str(HERE / "refusals.mjs")])
+    assert counted["looked"] * share > 280
+    assert {(row["file"], row["text"]) for row in missed} - listed() == set()
