@@ -133,6 +133,7 @@ class Sequencer:
             try:
                 placed = self.run_once()
             except NotElected:
+                self.failure = None  # whatever it was, the log is in other hands now
                 self._stopping.wait(_PAUSE)
                 continue
             except ReadOnly as error:

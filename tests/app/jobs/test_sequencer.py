@@ -1,6 +1,6 @@
 """Every committed entry gets one place, in order; what is signed is what is committed; a crash loses nothing."""
 
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from sqlalchemy import func, select
@@ -224,6 +224,29 @@ def test_the_thread_goes_on_after_a_failure_and_says_so(world, monkeypatch):
     world.sequencer.start()
     assert ledger.wait_for_record(world.engine, made, timeout=30).entry == made.data
     assert seen == [1]
+
+
+def test_a_process_that_failed_and_lost_the_log_to_another_stands_by_without_a_failure(world, monkeypatch):
+    monkeypatch.setattr("app.jobs.sequencer._PAUSE", 0.01)
+    other, failures, stood = world.another_sequencer(), [], Event()
+
+    def run_once():
+        if stood.is_set():
+            return 0
+        if not failures:
+            failures.append(1)
+            other.run_once()
+            raise ZeroDivisionError
+        if world.sequencer.failure is None:
+            stood.set()
+        raise NotElected("another sequencer is at work")
+
+    monkeypatch.setattr(world.sequencer, "run_once", run_once)
+    world.sequencer.start()
+    assert stood.wait(30)
+    world.sequencer.stop()
+    assert other.elected
+    other.stop()
 
 
 def test_a_restarted_log_grows_as_if_it_had_never_stopped(world):
