@@ -125,6 +125,7 @@ def test_a_log_does_not_end_under_a_running_service(old, monkeypatch):
 @pytest.mark.parametrize(
     ("origin", "key"),
     [(OLD, None), (NEW, "no key"), (NEW, str(SignerKey.generate("xx/log", KeyType.ED25519).verifier))],
+    ids=["itself", "without a key", "with another log's key"],
 )
 def test_a_successor_that_is_none_is_refused(old, origin, key):
     with pytest.raises((BadInput, StateConflict)):
