@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,10 @@ from tests.postgres import Server
 from tests.storage import seaweed as s3
 
 os.environ["LC_ALL"] = "C.UTF-8"  # whatever is spoken here, the suite reads English
+
+HERE = Path(__file__).parent
+_LONG = ("sizes", "kills", "e2e", "edge", "faults", "records", "outage", "verifier", "client", "cli", "app")
+LONG_FIRST = {folder: place for place, folder in enumerate(_LONG)}
 
 # Whoever starts the suite in the background starts it with SIGINT ignored, and every child inherits that: no command
 # under test could then be interrupted.
@@ -65,8 +70,13 @@ def effort(request):
     return Effort(request.node.name, share)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """What scales may take its share of the time in a deep run; the limit is then a guard against hanging only."""
+    """Folders of long files come first: whole files go to the workers, and a long one at the end would keep one waiting.
+
+    What scales may take its share of the time in a deep run; the limit is then a guard against hanging only.
+    """
+    items.sort(key=lambda item: LONG_FIRST.get(item.path.relative_to(HERE).parts[0], len(LONG_FIRST)))
     if MINUTES:
         for item in items:
             item.add_marker(pytest.mark.timeout(MINUTES * 60 + 900))
