@@ -79,7 +79,7 @@ const unpacked = (what, folder) => (typeof what === "string" ? sourceOf(bytesOf(
 async function runCase(file) {
   const found = JSON.parse(readFileSync(file, "utf8"));
   const options = { allowWithheld: found.allow_withheld, now: found.now && instant(found.now) };
-  if (found.trust) options.trust = decoded(found.trust);
+  if (found.trust) options.trust = bytesOf(found.trust, dirname(file));
   for (const name of ["items", "mirror", "since"]) if (found[name]) options[name] = unpacked(found[name], dirname(file));
   return reportOn(unpacked(found.bundle, dirname(file)), options);
 }

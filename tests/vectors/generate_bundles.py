@@ -5,6 +5,7 @@ is written is the same each time (archives but for what another zlib would spell
 """
 
 import base64
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ def spelt(what):
 
 
 def made(name):
-    """(files or archive, vector) of one row."""
+    """(files or archive, trust file, vector) of one row."""
     row = ROWS[name]
     attacks._honest.cache_clear()
     with seeded("bundle vectors"):
@@ -39,17 +40,21 @@ def made(name):
         trust = given.trust if given.trust is None or isinstance(given.trust, bytes) else given.trust.encode()
     vector = {"about": row.about, "bundle": f"./{name}.zip", "expect": row.expect}
     if trust is not None:
-        vector["trust"] = text(trust)
+        vector["trust"] = f"./trust-{hashlib.sha256(trust).hexdigest()[:8]}.bin"
     vector |= {option: spelt(value) for option, value in given.options.items() if option in BROUGHT}
     vector |= {option: value for option, value in given.options.items() if option not in BROUGHT}
-    return given.bundle, vector
+    return given.bundle, trust, vector
 
 
 def written(name):
     """Name → bytes of the files of one vector."""
-    bundle, vector = made(name)
+    bundle, trust, vector = made(name)
     archive = bundle if isinstance(bundle, bytes) else zipped(bundle, compress=True)
-    return {f"{name}.json": (json.dumps(vector, indent=1, sort_keys=True) + "\n").encode(), f"{name}.zip": archive}
+    shared = {} if trust is None else {vector["trust"][2:]: trust}
+    return shared | {
+        f"{name}.json": (json.dumps(vector, indent=1, sort_keys=True) + "\n").encode(),
+        f"{name}.zip": archive,
+    }
 
 
 def main():

@@ -45,7 +45,7 @@ def judged(path, directory):
     """Our report on a vector, as its JSON twin; or the refusal of what the reader brought."""
     vector = json.loads(path.read_text(encoding="utf-8"))
     try:
-        trust = Trust.parse(base64.b64decode(vector["trust"])) if "trust" in vector else None
+        trust = Trust.parse((FOLDER / vector["trust"]).read_bytes()) if "trust" in vector else None
         report = verify_bundle(FOLDER / vector["bundle"], trust, **brought(vector, directory))
     except CustodyError as error:
         return {"error": {"code": error.code}}

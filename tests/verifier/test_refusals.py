@@ -1,6 +1,5 @@
 """Each `throw` of the second verifier switched off alone: some vector misses it, or `unmissed.txt` names it."""
 
-
 import pytest
 
 from tests.verifier import second
