@@ -23,6 +23,7 @@ from app.db.engine import connect
 from app.db.unit_of_work import reading
 from app.jobs.sequencer import Sequencer
 from app.services.bundles import write_exchange, write_registry
+from app.services.policies import PolicyFile
 from app.services.state import LOG_KEYS
 from custody import canonical, leaf, tiles
 from custody.entry import ZERO
@@ -258,7 +259,7 @@ class Operator:
 
     def bundle(self, target, chain, *, authority):
         """The bundle the service would hand to an authority."""
-        runtime = SimpleNamespace(store=LocalStore(self.state / "store"))
+        runtime = SimpleNamespace(store=LocalStore(self.state / "store"), witnesses=PolicyFile(self.state / "policy"))
         with target.open("wb") as file:
             self._session(
                 lambda session: write_exchange(
