@@ -171,7 +171,7 @@ def _trusting(case: Case, passed: set[str]) -> list[Phrase]:
         lines.append(say("trusting.one-log"))
     if "completeness" not in passed:
         lines.append(say("trusting.nothing-follows"))
-    stamped = "timestamps" in passed
+    stamped = "timestamps" in passed and bool(stamps.stamped(case).layers[0].counting)
     if stamped:
         lines.append(say("trusting.stamps"))
         ends = stamps.stamped(case).ends

@@ -1,16 +1,20 @@
 """The trust file: one spelling, closed, and never silently weaker."""
 
 import json
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from custody.errors import CustodyError, FormatError
-from custody.trust import ALWAYS, TRUST, TimestampAuthority, Trust
+from custody.trust import ALWAYS, TRUST, Trust
+from tests.custody.tsa import Tsa
 from tests.custody.world import Authority, World, packed
 
 WORLD = World(witnesses=2, auditors=1).exchange()
-TSA = TimestampAuthority("stamps.example", (b"\x30\x03\x02\x01\x01",), ("1.3.6.1.4.1.1",))
+with tempfile.TemporaryDirectory() as _place:
+    TSA = Tsa(Path(_place) / "tsa", "stamps.example", kind="ec").trusted
 
 
 def spelled(fields):
