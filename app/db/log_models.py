@@ -1,7 +1,7 @@
 """The tables of the record: chains, the ledger, the log over it, its tiles, tails and checkpoints.
 
 Only `app.db.ledger` writes the first group, only the sequencer the second. Rows of `ledger`, `statements` and
-`log_leaves` are never changed or deleted; triggers hold that (migrations/versions/0001_first.py).
+`log_leaves` are never changed or deleted; triggers hold that (migrations/versions/0001_record.py).
 """
 
 from enum import StrEnum

@@ -15,7 +15,7 @@ from app.db.engine import writing
 from app.db.unit_of_work import answering
 from app.errors import StateConflict
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The newest revision under `migrations/versions`."""
 
 _MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
