@@ -14,6 +14,7 @@ import shutil
 import signal
 import time
 import traceback
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from select import select as ready
@@ -235,7 +236,7 @@ def _read(descriptor):
 # ---------------------------------------------------------------- the acts
 
 
-class Act:
+class Act(ABC):
     """One act of a party that is made until it is done, and what it is called."""
 
     def __init__(self, cast):
@@ -252,9 +253,9 @@ class Act:
             party.check_record(self.stage, answer.json()["record"])
         return answer
 
+    @abstractmethod
     def attempt(self):
         """Ask once for what is missing; the answer."""
-        raise NotImplementedError
 
     def done(self, answer):
         return answer.status_code in {200, 201}

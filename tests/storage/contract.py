@@ -62,17 +62,11 @@ def in_parallel(calls):
 
 
 class StoreContract:
+    """The promises. A subclass brings a fixture `store`, and `reopen(store)`: the same as another process sees it."""
+
     part_size = 4096
     lock_span = DAY
     """How long a lock lasts that a test waits for."""
-
-    @pytest.fixture
-    def store(self):
-        raise NotImplementedError
-
-    def reopen(self, store):
-        """The same store as another process sees it."""
-        raise NotImplementedError
 
     def now(self):
         """The time for locks: any, for a store that goes by the time it is given; the true one for others."""
