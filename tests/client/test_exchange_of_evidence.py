@@ -185,17 +185,16 @@ def test_an_older_copy_is_noticed_also_where_the_first_window_never_arrived(poli
     """Windows leave side by side: that the first one is new does not mean that its upload is."""
 
     def first_never_arrives(request):
-        if request.headers.get("Rogatory-Start") == "0" and request.method == "POST":
-            sent.wait(30)
+        start = request.headers.get("Rogatory-Start")
+        if start == str(2 * 16 * 1024 * 1024):
+            second_arrived.set()  # the lane that asks for the third has been answered
+        if start == "0" and request.method == "POST":
+            assert second_arrived.wait(60)
             raise Crash
 
-    def later_one_arrived(progress):
-        if progress.done:
-            sent.set()
-
-    sent = threading.Event()
+    second_arrived = threading.Event()
     with behind(police, first_never_arrives) as crashing, pytest.raises(Crash):
-        crashing.send(exchange, [image], to=["court.fr"], terms=terms, parallel=2, progress=later_one_arrived)
+        crashing.send(exchange, [image], to=["court.fr"], terms=terms, parallel=2)
     [package] = police.unfinished_sends()
     state = police.profile.directory / "sends" / package / "state.jsonl"
     lines = state.read_bytes().splitlines(keepends=True)
