@@ -22,6 +22,7 @@ class Guard:
     def __init__(self) -> None:
         self._lock = Lock()
         self._why = ""
+        self._since = 0
         self._final = False
 
     @property
@@ -30,15 +31,20 @@ class Guard:
         return self._why
 
     @property
+    def since(self) -> int:
+        """When it was closed, POSIX seconds: what a witness signed before says nothing about the log as it is now."""
+        return self._since
+
+    @property
     def refused(self) -> bool:
         """Whether a witness has shown another or a larger log, so that only a new start can open it."""
         return self._final
 
-    def close(self, why: str) -> None:
-        """Take no entries until `open`."""
+    def close(self, why: str, *, since: int) -> None:
+        """Take no entries until `open`; `since` is now, POSIX seconds."""
         with self._lock:
             if not self._final:
-                self._why = why
+                self._why, self._since = why, since
 
     def open(self) -> bool:
         """Take entries from now on, unless `refuse` was called; says whether it was closed until now."""

@@ -32,6 +32,7 @@ from custody.decimal import from_decimal
 from custody.errors import CustodyError
 from custody.note import parse_note
 from custody.witness import SIZE_TYPE, AddCheckpoint, read_answer
+from custody.witness import cosignatures as cosignatures_in
 
 _AGAIN_AFTER: Final = 60
 """Seconds after which a size that was cosigned is submitted again, if nothing waits."""
@@ -133,7 +134,7 @@ class Witnesses:
             found = read_answer(body, text=text, keys=member.keys)
         except CustodyError as error:
             raise WitnessSilent(f"its cosignatures do not hold: {error}") from error
-        witnessing.keep(self._runtime, Checkpoint.parse(text).size, found)
+        witnessing.keep(self._runtime, Checkpoint.parse(text).size, found, confirms=True)
 
     def _run(self) -> None:
         pause = self._runtime.settings.witness_interval.total_seconds()
@@ -184,6 +185,10 @@ class Witnesses:
         status, _, body = self._speak("GET", f"{member.url.rstrip('/')}/{place}/checkpoint")
         if status == _OK:
             witnessing.judge(self._runtime, body)
+            try:
+                cosignatures_in(body, member.keys)
+            except CustodyError as error:
+                raise WitnessSilent(f"it shows a checkpoint that it has not cosigned: {error}") from error
         elif status != _MISSING:
             raise WitnessSilent(f"it answers {status} when asked what it cosigned last")
         witnessing.confirm(self._runtime, f"{member.name} has answered")
@@ -242,7 +247,8 @@ class Witnesses:
 def close(runtime: Runtime) -> None:
     """Close the guard of a process that has witnesses to ask, before it has written anything."""
     if witnessing.all_members(runtime):
-        guard(runtime.engine).close("no witness has confirmed its log since it was started")
+        since = int(runtime.now().timestamp())
+        guard(runtime.engine).close("no witness has confirmed its log since it was started", since=since)
 
 
 def _is_kept_by_another(runtime: Runtime) -> bool:

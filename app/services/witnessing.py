@@ -62,6 +62,9 @@ def judge(runtime: Runtime, note: bytes) -> Checkpoint:
 def hand_back(runtime: Runtime, note: bytes) -> int:
     """Take the cosignatures of a note that a witness has cosigned; how many were new.
 
+    Anybody may hand back, also what was cosigned long ago: only what a witness signed since the guard was closed opens
+    it, or an old note would let a log go on that was set back.
+
     Raises:
         BadRequest, NotEntitled, LogLost: As for `judge`; also not cosigned by a key of our policies.
         NotFound: There was never a checkpoint of this size.
@@ -74,18 +77,20 @@ def hand_back(runtime: Runtime, note: bytes) -> int:
         raise BadRequest(f"a cosignature cannot be read: {error}") from error
     except CustodyError as error:
         raise NotEntitled(f"no cosignature by a key of this service's policies: {error}") from error
-    return keep(runtime, shown.size, found)
+    since = guard(runtime.engine).since
+    return keep(runtime, shown.size, found, confirms=any(time > since for _, time in found.values()))
 
 
-def keep(runtime: Runtime, size: int, found: dict[VerifierKey, tuple[str, int]]) -> int:
-    """Store verified cosignatures of a checkpoint of ours; the log is confirmed by them."""
+def keep(runtime: Runtime, size: int, found: dict[VerifierKey, tuple[str, int]], *, confirms: bool) -> int:
+    """Store verified cosignatures of a checkpoint of ours; the log is confirmed by them if they are news."""
     with runtime.reading() as session:
         if size != 0:
             LogReader(session, size)
     with runtime.unit_of_work() as uow:
         new = cosignatures.keep(uow.session, size, found)
         uow.commit()
-    confirm(runtime, "a witness has cosigned")
+    if confirms:
+        confirm(runtime, "a witness has cosigned")
     cosigned_bell(runtime.engine.pool).ring()
     return new
 

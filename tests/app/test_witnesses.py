@@ -351,6 +351,13 @@ class TestPolicies:
                 witnesses.write([Member("a", (key,))], [], quorum)
 
 
+def stripped(note):
+    """The note with the log's own signatures alone."""
+    shown = parse_note(note)
+    own = [line for line in shown.lines if line.split(" ")[1] == ORIGIN]
+    return "".join([shown.text, "\n", *(f"{line}\n" for line in own)]).encode()
+
+
 def copy(database, target):
     with sqlite3.connect(database) as source, sqlite3.connect(target) as made:
         source.backup(made)
@@ -370,6 +377,7 @@ class TestStarting:
             place = note_something(running)
             witnessing.await_quorum(running.runtime, place, 20)
             copy(running.settings.state / "rogatory.db", tmp_path / "old.db")
+            each.old = raw(running, "GET", "cosigned").content
             place = note_something(running)
             witnessing.await_quorum(running.runtime, place, 20)
         each.stop()
@@ -425,6 +433,31 @@ class TestStarting:
         with self.restart(tmp_path) as running:
             assert raw(running, "POST", "cosignatures", witnessed.witness.held(ORIGIN).note).status_code == 409
             assert guard(running.runtime.engine).refused
+
+    def test_what_was_cosigned_before_the_start_opens_nothing_whoever_hands_it_back(self, witnessed, tmp_path):
+        self.set_back(tmp_path)
+        with self.restart(tmp_path) as running:
+            assert raw(running, "POST", "cosignatures", witnessed.old).status_code == 204
+            with pytest.raises(ReadOnly, match="no witness has confirmed"):
+                note_something(running)
+
+    def test_a_witness_that_fetches_opens_it_by_cosigning_now(self, witnessed, tmp_path):
+        with self.restart(tmp_path) as running:
+            running.now.ahead = timedelta(seconds=5)
+            size = witnessed.size
+            request = AddCheckpoint(size, (), raw(running, "GET", "checkpoint").content)
+            witnessed.witness.cosign(request, time=int(running.now().timestamp()))
+            note = witnessed.witness.held(ORIGIN).note
+            assert raw(running, "POST", "cosignatures", note).status_code == 204
+            assert note_something(running) >= size
+
+    def test_a_witness_must_have_cosigned_what_it_shows(self, witnessed, tmp_path, monkeypatch):
+        with self.restart(tmp_path) as running:
+            bare = raw(running, "GET", "checkpoint").content
+            monkeypatch.setattr(running.service.witnesses, "_speak", lambda *_: (200, "", stripped(bare)))
+            with pytest.raises(WitnessSilent, match="has not cosigned"):
+                running.service.witnesses._newest(witnessing.all_members(running.runtime)[0])
+            assert guard(running.runtime.engine).why
 
     def test_another_log_of_the_same_size_takes_no_entry(self, witnessed, tmp_path):
         """Set back, then grown again with other entries, before the witness came back: a fork, by our own keys."""
