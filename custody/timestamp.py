@@ -167,20 +167,21 @@ class Reply:
         signer = next((each for each in pool if (each.issuer, each.serial_number) == self._signer), None)
         if signer is None:
             raise TimestampStranger("the stamp does not bring its signer's certificate")
+        other = ""
         for authority in authorities:
             for root in authority.parsed_roots:
                 path = _path(signer, root, pool, self.at)
-                if path is not None:
-                    self._check(authority, path, validation)
+                if path is not None and self.policy not in authority.policies:
+                    other = f"policy {self.policy}, expected {' or '.join(authority.policies)}"
+                elif path is not None:
+                    self._check(path, validation)
                     ends = min(each.not_valid_after_utc for each in path)
                     return Stamp(authority.name, self.at, self.at + self._accuracy, ends)
+        if other:
+            raise TimestampInvalid(other)
         raise TimestampStranger(f"no root at hand for {signer.subject.rfc4514_string()}")
 
-    def _check(
-        self, authority: "TimestampAuthority", path: Sequence[x509.Certificate], validation: "Validation"
-    ) -> None:
-        if self.policy not in authority.policies:
-            raise TimestampInvalid(f"policy {self.policy}, expected {' or '.join(authority.policies)}")
+    def _check(self, path: Sequence[x509.Certificate], validation: "Validation") -> None:
         _check_purpose(path[0])
         if not any(named == digest for digest, named in self._named(path[0])):
             raise TimestampInvalid("the stamp names another certificate than its signer's")

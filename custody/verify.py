@@ -171,11 +171,11 @@ def _trusting(case: Case, passed: set[str]) -> list[Phrase]:
         lines.append(say("trusting.one-log"))
     if "completeness" not in passed:
         lines.append(say("trusting.nothing-follows"))
-    stamped = "timestamps" in passed and bool(stamps.stamped(case).layers[0].counting)
+    stamped = "timestamps" in passed
     if stamped:
         lines.append(say("trusting.stamps"))
         ends = stamps.stamped(case).ends
-        if case.now is not None and ends - case.now < _ENDING:
+        if ends is not None and case.now is not None and ends - case.now < _ENDING:
             lines.append(say("trusting.stamps-end", until=f"{ends:%Y-%m-%d}"))
     if "time" not in passed or (case.trust.witnesses.is_none and not stamped):
         lines.append(say("trusting.times"))

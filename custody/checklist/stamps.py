@@ -75,9 +75,9 @@ class Stamped:
     held: tuple[tuple[int, datetime], ...]
 
     @property
-    def ends(self) -> datetime:
-        """Until when the newest layer holds, of those that have stamps that count."""
-        return max(stamp.ends for _, stamp in self.layers[-1].counting)
+    def ends(self) -> datetime | None:
+        """Until when the newest layer holds; None if no stamp in it counts."""
+        return max((stamp.ends for _, stamp in self.layers[-1].counting), default=None)
 
 
 def timestamps(case: Case) -> str:

@@ -96,6 +96,11 @@ def test_a_stamp_under_a_policy_that_was_not_agreed_is_invalid(tsa, stamp):
         judge(stamp, agreed)
 
 
+def test_of_two_authorities_under_one_root_the_one_with_the_policy_counts(tsa, stamp):
+    agreed = TimestampAuthority("another office", (der_of(tsa.root),), ("1.2.3.4",))
+    assert judge(stamp, agreed, tsa).authority == "one"
+
+
 @pytest.mark.parametrize(
     "usages",
     [[ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.CODE_SIGNING], [ExtendedKeyUsageOID.CODE_SIGNING]],
