@@ -13,7 +13,7 @@ import pytest
 from tests.custody.world import World, zipped
 
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARIES = ("_cffi_backend", "blake3", "cffi", "cryptography", "orjson", "pycparser")
+LIBRARIES = ("_cffi_backend", "blake3", "cffi", "cryptography", "orjson", "pycparser", "rfc3161_client")
 """All that offline verification needs besides Python itself."""
 NO_SOCKETS = """
 import socket

@@ -109,4 +109,9 @@ def test_what_came_of_a_body_that_breaks_off_has_reached_the_service(proxied, pa
         while sender.offset(location) < 16 * MIB:
             assert time.monotonic() < end
             time.sleep(0.02)
-    sender.patch(location, sender.offset(location), bytes(40 * MIB - sender.offset(location)))
+    offset, answer = 0, None
+    while answer is None or answer.status_code == 409:  # the last bytes of the broken line may still be on their way
+        assert time.monotonic() < end
+        offset = sender.offset(location)
+        answer = sender.patch(location, offset, bytes(40 * MIB - offset), expect=None)
+    assert answer.status_code == 204

@@ -45,6 +45,7 @@ ELSEWHERE = {
     "app/services/registries.py": "one commit; as in every act",
     "app/services/runtime.py": "notes a denial; tests/app/api/test_access.py",
     "app/services/stamping.py": "keeps stamps; tests/app/test_stamps.py",
+    "app/services/succession.py": "ends a log; tests/app/test_succession.py",
     "app/services/witnessing.py": "keeps what witnesses say",
 }
 """Modules with points of other acts, and where these are tried."""

@@ -90,6 +90,7 @@ def test_services_that_start_together_begin_one_log(service, postgres, tmp_path)
         engine = connect(made.url)
         runtime = SimpleNamespace(
             log_keys=log,
+            settings=service.settings,
             origin=service.origin,
             reading=lambda: reading(engine),
             unit_of_work=lambda: UnitOfWork(engine),

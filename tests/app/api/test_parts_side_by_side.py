@@ -6,6 +6,7 @@ from threading import Event, Lock
 import httpx
 import pytest
 
+from app.services import uploads
 from storage.interface import StoreUnavailable
 from tests.app.party import BYTES, TUS
 from tests.backends import EMBEDDED, only
@@ -26,6 +27,28 @@ def upload(alice, court, body):
     package = alice.declare(alice.open_exchange(court), court)
     item = secrets.token_hex(16)
     return package, item, alice.create(package, item, len(body)).headers["Location"]
+
+
+def test_nothing_is_put_on_record_that_is_not_durable(alice, upload, body, store, monkeypatch):
+    _, _, location = upload
+    durable, advance, real, seen = set(), uploads.advance, store.put_part, []
+
+    def put_part(token, part, chunks, **more):
+        made = real(token, part, chunks, **more)
+        durable.add(part)
+        return made
+
+    def advancing(place, offset, parts, runtime):
+        seen.append(offset)
+        assert {number for number, _ in parts} <= durable
+        assert set(range(1, offset // PART + 1)) <= durable
+        advance(place, offset, parts, runtime)
+
+    monkeypatch.setattr(store, "put_part", put_part)
+    monkeypatch.setattr(uploads, "advance", advancing)
+    alice.patch(location, 0, body)
+    assert seen == sorted(seen)
+    assert seen[-1] == len(body)
 
 
 class Store:
