@@ -3,7 +3,8 @@
 //   NODE_EXTRA_CA_CERTS=ca.pem node sender.mjs told.json
 //
 // told.json: {server, authority, principal, login_key, statement_key, trust, to, evidence: [path], work, sealing?, cut?}.
-// It prints one JSON object. `cut` is for tests: the first upload loses its connection after so many bytes.
+// It prints one JSON object. `cut` is for tests: the first upload loses its connection after so many bytes,
+// of twice as many that were on their way.
 import { createHash, createPrivateKey, createPublicKey, hkdfSync, randomBytes, sign } from "node:crypto";
 import { createReadStream, createWriteStream, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -179,7 +180,7 @@ async function upload(packageId, { member, path }, cut) {
       });
       uploading.start();
     });
-  const uploadUrl = cut && cut < member.size ? await settled(await once({}, cut)) : null;
+  const uploadUrl = cut && cut < member.size ? await settled(await once({ chunkSize: 2 * cut }, cut)) : null;
   await once(uploadUrl ? { uploadUrl } : { uploadDataDuringCreation: true }, Infinity);
   return starts;
 }
