@@ -50,7 +50,7 @@ tests/node/node_modules/.done: tests/node/package.json tests/node/package-lock.j
 test: $(VENV)/.dev compiled ## everything: sets up what is missing, then the whole suite
 	@./tests/system.sh ensure
 	@$(MAKE) --no-print-directory node
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 deep: $(VENV)/.dev ## what scales, for DEEP_MINUTES=30 or as long as given; DEEP_SEED makes a run again
 	@./tests/system.sh ensure
