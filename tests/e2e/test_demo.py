@@ -73,7 +73,8 @@ def test_a_file_of_ones_own_is_handed_over(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo, "Stage", Rehearsal)  # the play above has shown the commands as processes of their own
     monkeypatch.setattr(sys, "argv", ["demo", "--directory", str(tmp_path / "run"), "--evidence", str(evidence)])
     code = demo.main()
-    assert (code, capsys.readouterr().err) == (0, "")
+    said = capsys.readouterr()
+    assert (code, said.err) == (0, ""), said.err + said.out[-2000:]
     received = tmp_path / "run" / "received" / "evidence" / evidence.name
     assert received.read_bytes() == evidence.read_bytes()
 
