@@ -1,6 +1,7 @@
 """A handle that ends while somebody reads by it: what went out is on record, and no more goes out."""
 
 import itertools
+import socket
 import time
 from datetime import timedelta
 
@@ -18,12 +19,20 @@ def sent(alice, court):
 
 
 @pytest.fixture
-def reading(monkeypatch, bob, sent):
+def narrow(service):
+    """A client whose side of a connection holds little: what it has not read, the service has not sent."""
+    held = [(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB // 4)]
+    with httpx.Client(base_url=service.http.base_url, transport=httpx.HTTPTransport(socket_options=held)) as http:
+        yield http
+
+
+@pytest.fixture
+def reading(monkeypatch, bob, sent, narrow):
     """A handle, and an answer that has begun to come and is not read on until the test says so."""
     monkeypatch.setattr(downloads, "COUNTED", MIB // 2)
     handle, item = bob.open_download(sent).json()["download"], sent.items[0]
     path = f"/v1/downloads/{handle}/items/{item.id}"
-    with bob.service.http.stream("GET", path, headers=bob.headers) as answer:
+    with narrow.stream("GET", path, headers=bob.headers) as answer:
         pieces = answer.iter_raw(MIB)
         for _ in range(8):
             next(pieces)
