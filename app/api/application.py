@@ -19,7 +19,7 @@ from app.services.health import Readiness
 from app.services.runtime import Runtime
 
 THREADS: Final = 64
-"""Requests that work at once; no more than the database has connections."""
+"""Requests that work at once. A database in a file has a connection for each; of PostgreSQL's, see `app.db.engine`."""
 
 
 def build(runtime: Runtime, background: Callable[[], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:

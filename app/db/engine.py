@@ -18,7 +18,9 @@ from app.db.turns import Queue
 from app.errors import BadInput
 
 _BUSY_MS = 10_000
-_POOL, _OVERFLOW = 8, 56
+_POOL, _OVERFLOW = 8, 80
+"""Of a file: enough for every thread of `app.api.application.THREADS`, and for what runs beside the requests."""
+
 _WRITING, _FIRST = "rogatory_writing", "rogatory_first"
 _SETTINGS = (
     "PRAGMA journal_mode=WAL",
@@ -30,7 +32,12 @@ _SETTINGS = (
 )
 
 POSTGRESQL_CONNECTIONS: Final = 48
-"""Most connections of one process; two processes fit into PostgreSQL's default of 100."""
+"""Most connections of one process; two processes fit into PostgreSQL's default of 100.
+
+Fewer than requests may work at once, and meant so: a request holds one at most, and none while it waits for its entry's
+place in the log or for the store. Whoever finds none free in `_WAIT_FOR_CONNECTION` seconds is refused with
+`DatabaseDown`, which can be sent again.
+"""
 
 _KEPT_OPEN: Final = 12
 _WAIT_FOR_CONNECTION: Final = 10
@@ -71,6 +78,7 @@ def connect(url: str) -> Engine:
         parsed,
         pool_size=_POOL,
         max_overflow=_OVERFLOW,
+        pool_timeout=_WAIT_FOR_CONNECTION,
         connect_args={"check_same_thread": False, "timeout": _BUSY_MS / 1000},
     )
     event.listen(engine, "connect", _set_up)

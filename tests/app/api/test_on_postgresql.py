@@ -1,7 +1,7 @@
 """What only a PostgreSQL behind the service can show: transactions that truly run side by side, and a server that dies."""
 
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Barrier, Event, Thread
 from types import SimpleNamespace
 
@@ -9,7 +9,9 @@ import httpx
 import psycopg
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 
+from app.db import engine as engines
 from app.db import ledger
 from app.db.engine import connect
 from app.db.log_models import LedgerRow
@@ -17,7 +19,9 @@ from app.db.unit_of_work import UnitOfWork, reading
 from app.services import enrolment
 from app.services.fsck import check
 from tests.app.api.test_races import declaration, lodge, proven, uploaded
-from tests.backends import SERVERS, only
+from tests.app.party import TUS
+from tests.app.running import Running
+from tests.backends import SERVERS, Backend, only
 from tests.postgres import OWNER
 
 pytestmark = only(SERVERS)
@@ -210,3 +214,48 @@ def test_a_server_without_free_connections_is_a_503_until_it_has_some(service, a
         assert (answer.status_code, answer.json()["code"]) == (503, "database-down")
         assert service.http.get("/readyz").status_code == 503
     assert service.http.get(path, headers=headers).status_code == 200
+
+
+@pytest.fixture
+def narrow(postgres, tmp_path, monkeypatch):
+    """A service with few connections, and nobody who waits for one long."""
+    for name, value in (("POSTGRESQL_CONNECTIONS", 4), ("_KEPT_OPEN", 4), ("_WAIT_FOR_CONNECTION", 0.1)):
+        monkeypatch.setattr(engines, name, value)
+    database = postgres.database()
+    running = Running(tmp_path, Backend(database))
+    yield running
+    running.stop()
+    database.drop()
+
+
+def take_every_connection(service, stack):
+    """The service must do nothing by itself meanwhile."""
+    with suppress(PoolExhausted):
+        while True:
+            stack.enter_context(service.runtime.engine.connect())
+
+
+@pytest.mark.usefixtures("backend_kind")
+def test_a_request_that_finds_no_connection_free_is_refused_with_a_time_to_come_again(narrow):
+    alice, court = narrow.authority().enrol(), narrow.authority()
+    matter = alice.open_exchange(court)
+    upload = alice.create(alice.declare(matter, court), "ab" * 16, 1000).headers["Location"]
+    said = declaration(alice, matter, court).envelope.decode()
+    http, facts = narrow.http, alice.headers
+    refused = {
+        "reading": lambda: http.get(f"/v1/exchanges/{matter.id}", headers=facts),
+        "writing": lambda: http.post(f"/v1/exchanges/{matter.id}/packages", json={"envelope": said}, headers=facts),
+        "upload": lambda: http.head(upload, headers=facts | TUS),
+        "log": lambda: http.get("/log/checkpoint"),
+    }
+    beside = (narrow.service.sequencer, narrow.service.caretaker, narrow.service.witnesses)
+    for each in beside:
+        each.stop()
+    with ExitStack() as all_of_them:
+        take_every_connection(narrow, all_of_them)
+        answers = {what: ask() for what, ask in refused.items()}
+        assert [http.get(path).status_code for path in ("/livez", "/readyz")] == [200, 503]
+    narrow.service.sequencer.start()
+    assert {what: answer.status_code for what, answer in answers.items()} == dict.fromkeys(refused, 503)
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers.values())
+    assert [ask().status_code // 100 for ask in refused.values()] == [2] * len(refused)
