@@ -64,10 +64,15 @@ def backend(backend_kind, request):
 @pytest.fixture
 def effort(request):
     """How hard this test tries: see `tests.effort`."""
-    marked = sum(item.get_closest_marker("deep") is not None for item in request.session.items)
+    weights = [
+        mark.kwargs.get("weight", 1) for item in request.session.items if (mark := item.get_closest_marker("deep"))
+    ]
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    share = MINUTES * 60 * workers / max(marked, 1)
-    return Effort(request.node.name, share)
+    mark = request.node.get_closest_marker("deep")
+    weight = mark.kwargs.get("weight", 1) if mark else 1
+    made = Effort(request.node.name, MINUTES * 60 * workers * weight / max(sum(weights), 1))
+    yield made
+    request.node.user_properties.append(("effort", "; ".join(made.told)))
 
 
 @pytest.hookimpl(trylast=True)
@@ -80,6 +85,16 @@ def pytest_collection_modifyitems(items):
     if MINUTES:
         for item in items:
             item.add_marker(pytest.mark.timeout(MINUTES * 60 + 900))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How far the tests that scale came; reports of teardown have it, which are shown nowhere else."""
+    told = [(each.nodeid, dict(each.user_properties).get("effort")) for each in terminalreporter.getreports("")]
+    if any(text for _, text in told):
+        terminalreporter.section(f"effort, seed {SEED}")
+        for nodeid, text in told:
+            if text:
+                terminalreporter.write_line(f"{nodeid}: {text}")
 
 
 def pytest_report_header():

@@ -229,15 +229,16 @@ def forget():
 
 
 def missed_by(switches, asked, before, names, *, chosen=None):
-    """(module, function, line, how many come by) of each refusal that no vector misses; `chosen`: numbers to look at."""
+    """(module, function, line, how many come by) of each refusal that no vector misses; `chosen`: which, by number, in order."""
     came_by = {}
     for name, ask in asked.items():
         switches.seen = set()
         assert answer(ask) == before[name], name
         for number in switches.seen:
             came_by.setdefault(number, []).append(name)
-    for number, (module, function, line) in enumerate(switches.lines):
-        if module not in names or (chosen is not None and number not in chosen):
+    for number in range(len(switches.lines)) if chosen is None else chosen:
+        module, function, line = switches.lines[number]
+        if module not in names:
             continue
         switches.off = number
         noticed = any(answer(asked[name]) != before[name] for name in came_by.get(number, ()))

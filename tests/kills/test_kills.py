@@ -2,7 +2,6 @@
 
 import hashlib
 import signal
-import sys
 from collections import Counter
 
 import pytest
@@ -61,7 +60,7 @@ def download(killable, bob, sent):
 
 
 @pytest.mark.deep
-def test_nothing_acknowledged_is_lost_however_often_the_server_is_killed(killable, backend_kind, capfd, effort):
+def test_nothing_acknowledged_is_lost_however_often_the_server_is_killed(killable, backend_kind, effort):
     random, windows, spots, kills = effort.random, Counter(), Counter(), KILLS[backend_kind]
     police, court = killable.authority("police.nl"), killable.authority("court.de")
     with killable.served():
@@ -87,11 +86,10 @@ def test_nothing_acknowledged_is_lost_however_often_the_server_is_killed(killabl
     finally:
         for each in [*parties, watcher]:
             each.stopping.set()
-        told = f"seed {effort.seed}: {dict(windows)}, at {dict(spots)}; {[len(p.sealed) for p in parties]} packages, "
+        told = f"kills: {dict(windows)}, at {dict(spots)}; {[len(p.sealed) for p in parties]} packages, "
         told += f"{sum(len(p.records) for p in parties)} records, {watcher.looks} looks, "
         told += f"bodies {dict(sum((p.ways for p in parties), Counter()))}"
-        with capfd.disabled():
-            sys.stdout.write(f"\nkills on {backend_kind}, {told}\n")
+        effort.tell(told)
     assert min(windows[each] for each in WINDOWS) >= (10 if backend_kind == EMBEDDED else 1)
     assert min(len(each.sealed) for each in parties) > 0
     check_everything(killable, parties)

@@ -1,7 +1,6 @@
 """Eight writers and two who check the log, while processes and databases die: nothing lost, nothing twice, no fork."""
 
 import hashlib
-import sys
 from collections import Counter
 from statistics import median
 
@@ -71,7 +70,7 @@ def check_record(service, writers, readers, directory):
 
 
 @pytest.mark.deep
-def test_what_was_acknowledged_is_on_record_once_whatever_dies(service, tmp_path, capfd, effort):
+def test_what_was_acknowledged_is_on_record_once_whatever_dies(service, tmp_path, effort):
     backend = "postgresql" if service.backend.database else "sqlite"
     police, court = service.authority("police.nl"), service.authority("court.de")
     disasters = Disasters(service, effort.random)
@@ -104,5 +103,4 @@ def test_what_was_acknowledged_is_on_record_once_whatever_dies(service, tmp_path
         told = f"{records} records, {sum(each.again for each in writers)} asked for again, "
         told += f"{[len(each.roots) for each in readers]} checkpoints seen; ready again after (times, median s, most): "
         told += ", ".join(f"{kind} {len(s)}, {median(s):.1f}, {max(s):.1f}" for kind, s in disasters.ready.items())
-        with capfd.disabled():
-            sys.stdout.write(f"\nrecords on {backend}, seed {effort.seed}: {told}\n")
+        effort.tell(told)
