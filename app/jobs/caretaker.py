@@ -9,12 +9,12 @@ from threading import Event, Thread
 from time import monotonic
 from typing import Final
 
-from app.jobs import fixity, lapse, orphans
+from app.jobs import fixity, forget, lapse, orphans
 from app.services.runtime import Runtime
 
 _PAUSE: Final = 2.0
 _RARELY: Final = 86_400.0
-"""Seconds between looks through the whole store for remains."""
+"""Seconds between looks through the whole store for remains, and for rows that nobody can ask for any more."""
 
 _log = logging.getLogger("rogatory.caretaker")
 
@@ -52,6 +52,7 @@ class Caretaker:
             self._try(fixity.run)
             if monotonic() - looked >= _RARELY:
                 looked = monotonic()
+                self._try(forget.run)
                 self._try(orphans.run)
             self._stopping.wait(_PAUSE)
 

@@ -136,7 +136,8 @@ def _named(session: Session, command: Concatenate) -> tuple[Upload, list[Partial
         raise access.absent()
     known = {each.id: each for each in partials.of(session, row.id)}
     if named == [row.id]:
-        if row.way is not UploadWay.WINDOWS or not known:
+        forgotten = row.state is not UploadState.OPEN  # whoever repeats late finds what became of it all the same
+        if row.way is not UploadWay.WINDOWS or not (known or forgotten):
             raise BadRequest("the upload has no windows, expected the names of its partial uploads")
         return row, sorted(known.values(), key=lambda each: each.start or 0)
     if not known.keys() >= set(named):

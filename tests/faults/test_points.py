@@ -30,6 +30,7 @@ ELSEWHERE = {
     "app/api/deps.py": "a key to repeat a request by; tests/app/api/test_edge.py",
     "app/jobs/election.py": "who keeps the log; tests/app/jobs/test_sequencer.py",
     "app/jobs/fixity.py": "reads back; tests/app/jobs/test_review_fixity.py",
+    "app/jobs/forget.py": "forgets; tests/app/api/test_partial_uploads.py",
     "app/jobs/lapse.py": "ends what has expired; tests/app/jobs/test_review_caretaker.py",
     "app/jobs/orphans.py": "collects; tests/app/jobs/test_orphans.py",
     "app/services/concatenation.py": "joins partial uploads; tests/app/api/test_partial_uploads.py",

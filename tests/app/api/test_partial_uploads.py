@@ -9,9 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
-from app.jobs import lapse, orphans
-from app.services import intake, partial_creation
+from app.db.models import PartialPart, PartialUpload
+from app.jobs import forget, lapse, orphans
+from app.services import fsck, intake, partial_creation
 from tests.app.api.test_uploads import Line, check_whole, eventually, restart
 from tests.app.party import BYTES, MIB, TUS, token
 
@@ -19,6 +21,7 @@ NODE = Path(__file__).resolve().parents[2] / "node"
 PART = 16 * MIB
 SHORT = 70_001
 HALF = 5 * MIB
+MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(scope="module")
@@ -343,6 +346,48 @@ def test_a_partial_upload_is_taken_back_alone_and_the_last_takes_the_upload_alon
     assert events(service, matter, sent.item) == [("upload.aborted", 1000)]
     assert not kept(service, sent)
     alice.create(sent.package, sent.item, 1000)
+
+
+def rows(service, upload):
+    """How many rows tell of partial uploads of it."""
+    with service.runtime.reading() as session:
+        ours = select(PartialUpload.id).where(PartialUpload.upload_id == upload)
+        parts = select(PartialPart).where(PartialPart.partial_id.in_(ours))
+        return len(session.scalars(ours).all()) + len(session.scalars(parts).all())
+
+
+def test_rows_of_partial_uploads_go_when_no_answer_is_owed_for_them_any_more(service, alice, package):
+    small = Sent(alice, package, os.urandom(1000))
+    ended = [Sent(alice, package, small.body) for _ in range(2)]
+    window = small.begin(1000, 0, data=small.body).headers
+    whole = small.join(window["Location"]).headers["Location"]
+    expired = [ended[0].begin(1000, 0, data=small.body).headers, ended[1].begin(10).headers]
+    located = [window["Location"], *(each["Location"] for each in expired)]
+    uploads = [each["Rogatory-Upload"].rpartition("/")[2] for each in (window, *expired)]
+    settings = service.runtime.settings
+
+    def check():
+        service.now.ahead = settings.upload_expiry + settings.idempotency_expiry - MINUTE
+        alice.forget()
+        eventually(lambda: not lapse.run(service.runtime, lambda: False))
+        forget.run(service.runtime, lambda: False)
+        assert all(rows(service, each) for each in uploads)
+        assert [
+            sent.seen(each, None).get("Upload-Offset") for sent, each in zip([small, *ended], located, strict=True)
+        ] == ["1000", None, None]
+        young = Sent(alice, package, small.body).begin(10).headers["Rogatory-Upload"].rpartition("/")[2]
+        service.now.ahead += 2 * MINUTE
+        forget.run(service.runtime, lambda: False)
+        assert [rows(service, each) for each in [*uploads, young]] == [0, 0, 0, 1]
+
+    later(service, alice, check)
+    small.seen(located[0], 404)
+    assert small.seen(whole)["Upload-Concat"] == f"final;{whole}"
+    assert small.join(whole).headers["Location"] == whole
+    ended[0].join(f"/v1/uploads/{uploads[1]}", expect=410)
+    findings = []
+    fsck.check(service.runtime, findings.append, objects=False)
+    assert findings == []
 
 
 def test_options_and_strangers(service, alice, bob, sent):
