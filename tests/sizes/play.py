@@ -83,7 +83,7 @@ class Play:
         return said["package"], used, peak(self.service.process.pid)
 
     def turn(self, size):
-        """Send, receive and verify; needs twice the size on disk for a while."""
+        """Send, receive and verify; needs its size on disk for a while."""
         package, sending, uploaded = self.upload(size)
         target = self.root / f"received-{size}"
         said, receiving = self._run("court.fr", "receive", package, "--to", target, "--keep-sealed", "--json")
