@@ -78,7 +78,7 @@ def test_the_acts_make_every_kind_of_call(whole):
     assert set(made) == STORE | DATABASE | {"answer"}
 
 
-@pytest.mark.deep
+@pytest.mark.deep(weight=3)
 def test_whichever_call_goes_wrong_what_was_acknowledged_is_there_and_the_result_is_the_same(cast, whole, effort):
     points = [
         (act, at, kind) for act, (calls, _, _) in whole.items() for at, name in enumerate(calls) for kind in kinds(name)

@@ -59,7 +59,7 @@ def download(killable, bob, sent):
         assert bob.get(f"/v1/downloads/{handle}/items/{item.id}").content == item.body
 
 
-@pytest.mark.deep
+@pytest.mark.deep(weight=3)
 def test_nothing_acknowledged_is_lost_however_often_the_server_is_killed(killable, backend_kind, effort):
     random, windows, spots, kills = effort.random, Counter(), Counter(), KILLS[backend_kind]
     police, court = killable.authority("police.nl"), killable.authority("court.de")

@@ -69,7 +69,7 @@ def check_record(service, writers, readers, directory):
     service.sound(objects=True)
 
 
-@pytest.mark.deep
+@pytest.mark.deep(weight=3)
 def test_what_was_acknowledged_is_on_record_once_whatever_dies(service, tmp_path, effort):
     backend = "postgresql" if service.backend.database else "sqlite"
     police, court = service.authority("police.nl"), service.authority("court.de")
