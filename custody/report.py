@@ -28,6 +28,7 @@ _FAILED: Final = {
 }  # fmt: skip
 _UNMET: Final = {"log": 22, "signers": 22, "signatures": 22, "quorum": 22, "time": 23, "timestamps": 23}
 _LONGEST: Final = 4000
+_RUNS: Final = 40  # of entries between the same bounds: more are no longer read in a terminal
 _TEXT: Final = Text(longest=65_536)
 
 
@@ -162,6 +163,15 @@ class Bounds:
         found = {name: getattr(self, name) for name in ("first", "last", "not_before", "not_after")}
         return {name: value for name, value in found.items() if value is not None}
 
+    def text(self, language: str = DEFAULT) -> str:
+        """In words; empty where neither bound is known."""
+        known = {side: _whole(time) for side, time in (("low", self.not_before), ("high", self.not_after)) if time}
+        if not known:
+            return ""
+        key = "both" if len(known) > 1 else next(iter(known))
+        seqs = str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+        return text(language, f"report.bound-{key}", seqs=seqs, **known)
+
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
@@ -276,8 +286,14 @@ class Report:
             lines += [f"{'':{width}} {line}" for line in check.lines(language)]
         return lines
 
+    def _bounds(self, language: str) -> list[str]:
+        lines = [line for row in self.times[:_RUNS] if (line := row.text(language))]
+        more = len(self.times) - _RUNS
+        return [*lines, text(language, "report.bounds-more", count=more)] if more > 0 else lines
+
     def _closing(self, language: str) -> list[str]:
-        lines = [text(language, "report.trusting", what=line) for line in self.trusting]
+        lines = self._bounds(language)
+        lines += [text(language, "report.trusting", what=line) for line in self.trusting]
         lines += [
             text(language, "report.withheld", chain=row.chain, seqs=_ranges(row.seqs)) for row in self.withheld
         ]  # fmt: skip
@@ -307,6 +323,11 @@ def escape(said: str) -> str:
 def _steers(character: str) -> bool:
     category = unicodedata.category(character)
     return category.startswith("C") or category in ("Zl", "Zp")
+
+
+def _whole(time: str) -> str:
+    """A time of the format for people, where it is of a whole second, as those of cosignatures are."""
+    return f"{time[:10]} {time[11:19]} UTC" if time.endswith(".000000Z") else time
 
 
 def _ranges(numbers: Sequence[int]) -> str:

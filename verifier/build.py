@@ -20,7 +20,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 SPEC = HERE.parent / "docs" / "spec"
 WORDS = HERE.parent / "custody" / "words"
-SAID = ("status", "verdict", "meaning", "check", "fail", "place", "head", "report", "trusting", "reason", "detail")
+SAID = (
+    "status", "verdict", "meaning", "check", "fail", "place", "head", "kind", "report", "trusting", "reason", "detail",
+)  # fmt: skip
 SOURCE = HERE / "src"
 TARGET = HERE / "verifier.html"
 IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z0-9-]+)\.js";\n', re.MULTILINE)

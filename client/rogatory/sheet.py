@@ -18,10 +18,12 @@ from custody.report import Check, Report, Status, escape
 from custody.statement import Statement
 from custody.words import DEFAULT, catalogue, in_language, text
 from rogatory import matter as reading
+from rogatory.ids import exchange_id, short
 from rogatory.matter import Event, Matter, Package
 from rogatory.messages import addition, in_words, outcome, role
 from rogatory.sheet_style import CSS
 
+_OF_EXCHANGES: Final = ("exchange", "export")
 _STYLES: Final = {Status.PASS: "pass", Status.FAIL: "fail", Status.NOT_CHECKED: "open"}
 
 
@@ -64,8 +66,13 @@ class _Sheet:
             self._section("trusting", _list(in_language(self.language, line) for line in self.report.trusting)),
             self._again(path, digest, of, made_at),
         ]
-        title = f"{self._say('title')} {self.told.chain[:16]}"
+        title = f"{self._say('title')} {short(self._id())}"
         return _page(title, "\n".join(part for part in body if part), self.language)
+
+    def _id(self) -> str:
+        """What commands call the exchange; of another chain its handle, of an unreadable bundle nothing."""
+        told = self.told
+        return exchange_id(told.chain) if told.kind in _OF_EXCHANGES else told.chain
 
     def _say(self, key: str, **values: Any) -> str:
         return text(self.language, f"sheet.{key}", **values)
@@ -89,7 +96,7 @@ class _Sheet:
         told = self.told
         names = ", ".join(f"{row.name} ({row.country})" if row.name else row.id for row in told.authorities)
         kind = text(self.language, f"kind.{told.kind or 'unknown'}")
-        heading = self._say("exchange", id=told.chain[:16] or self._say("unknown"))
+        heading = self._say("exchange", id=short(self._id()) or self._say("unknown"))
         return (
             f'<header>\n<p class="kind">{_text(self._say("title"))} · {_text(kind)}</p>\n'
             f"<h1>{_text(heading)}</h1>\n<p>{_text(names)}</p>\n</header>"
@@ -117,6 +124,7 @@ class _Sheet:
         rows = [
             (self._say("file"), _text(path.name)),
             (name, _code(digest)),
+            *([(self._say("id-of-exchange"), _code(self._id()))] if told.kind in _OF_EXCHANGES else []),
             (self._say("handle"), _code(told.chain)),
             (self._say("log"), _text(told.log)),
             (self._say("checkpoint"), _text(self._say("size", size=told.size)) + root),
@@ -218,15 +226,8 @@ class _Sheet:
             return ""
         head = self._columns("number", "time", "who", "what", "about")
         about = f"<p>{_text(self._say('times'))}</p>"
-        return self._section("when", about + _list(self._bounds()) + _table("", head, rows))
-
-    def _bounds(self) -> Iterator[str]:
-        for row in self.report.times:
-            known = {"low": row.not_before, "high": row.not_after}
-            sides = [side for side, time in known.items() if time]
-            if sides:
-                key = "bound-both" if len(sides) == 2 else f"bound-{sides[0]}"
-                yield self._say(key, first=row.first, last=row.last, **known)
+        bounds = _list(line for span in self.report.times if (line := span.text(self.language)))
+        return self._section("when", about + bounds + _table("", head, rows))
 
     def _row(self, event: Event) -> Sequence[str]:
         if event.entry is None:

@@ -42,6 +42,12 @@ table + table, dl + table { margin-top: 4mm; }
 .pass { color: var(--good); } .fail { color: var(--bad); } .open { color: var(--open); }
 .soft { color: var(--soft); }
 footer { margin-top: 10mm; padding-top: 3mm; border-top: 1px solid var(--line); font-size: 8.5pt; color: var(--soft); }
+@media screen and (max-width: 40rem) {
+  body { padding: 6mm 5mm; }
+  table { display: block; overflow-x: auto; }
+  dl { grid-template-columns: 1fr; }
+  dt { padding-bottom: 0; }
+}
 @page { size: A4; margin: 16mm 15mm 18mm; }
 @media print {
   html { background: none; }

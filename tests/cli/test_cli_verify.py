@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from rogatory import matter
+from rogatory.ids import exchange_id
 from rogatory.messages import in_words
 from rogatory.sheet import render
 
@@ -189,6 +190,8 @@ def test_the_sheet_names_bundle_digests_people_and_verdict(page, bundle, world):
         assert all(item["sha256"] in page and item["blake3"] in page for item in package.items)
     for authority in told.authorities:
         assert authority.name in page
+    assert exchange_id(told.chain) in page
+    assert f"<h1>Exchange {exchange_id(told.chain)[:8]}</h1>" in page
     assert told.packages
     assert told.authorities
 

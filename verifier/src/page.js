@@ -2,7 +2,7 @@
 
 import { run } from "./worker.js";
 import { escaped as shown, LANGUAGES, text, written } from "./phrases.js";
-import { closing, linesOf, verdictIn } from "./report.js";
+import { boundsIn, closing, linesOf, verdictIn } from "./report.js";
 import { WORDS } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -96,7 +96,7 @@ function checkTable(report) {
 
 function facts({ report, sha256, name }) {
   const list = element("dl");
-  const all = { file: name, sha256, ...report };
+  const all = { file: name, sha256, ...report, ...(report.kind ? { kind: text(language, `kind.${report.kind}`) } : {}) };
   for (const [key, label] of Object.entries(WORDS[language].facts)) {
     if (all[key] !== undefined) list.append(element("dt", {}, label), element("dd", {}, all[key]));
   }
@@ -127,7 +127,7 @@ function show() {
   box.append(text(language, `meaning.${report.exit_code}`));
   if (!last.trusted) box.append(element("p", {}, word("no_trust")));
   target.append(box, element("h2", {}, word("about")), facts(last), checkTable(report));
-  target.append(...section("times", report.times.map((row) => `seq ${row.first}–${row.last}: ${row.not_before ?? "…"} – ${row.not_after ?? "…"}`)));
+  target.append(...section("times", boundsIn(language, report.times, Infinity)));
   target.append(...section("remarks", closing(language, report)), tools(report));
 }
 

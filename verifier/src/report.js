@@ -78,6 +78,19 @@ export function ranges(numbers) {
   return parts.map(([first, end]) => (first === end ? String(first) : `${first}-${end}`)).join(", ");
 }
 
+const RUNS = 40;
+const whole = (time) => time?.replace(/^(\S{10})T(\S{8})\.000000Z$/, "$1 $2 UTC");
+
+/** Between which times entries were logged, by the clocks of third parties; at most so many lines. */
+export function boundsIn(language, times, most = RUNS) {
+  const rows = times.slice(0, most).filter((row) => row.not_before ?? row.not_after).map((row) => {
+    const key = row.not_before && row.not_after ? "both" : row.not_before ? "low" : "high";
+    const seqs = row.first === row.last ? String(row.first) : `${row.first}-${row.last}`;
+    return text(language, `report.bound-${key}`, { low: whole(row.not_before), high: whole(row.not_after), seqs });
+  });
+  return times.length > most ? [...rows, text(language, "report.bounds-more", { count: times.length - most })] : rows;
+}
+
 /** What follows the checks: whom one trusts, what is withheld, what was demanded in vain, the first bad place. */
 export function closing(language, report) {
   const lines = report.trusting.map((what) => text(language, "report.trusting", { what }));
@@ -104,5 +117,5 @@ export function textOf(language, report) {
     lines.push(`${text(language, `status.${check.status}`).padEnd(width)} ${check.id.padEnd(13)} ${text(language, `check.${check.id}`)}`);
     lines.push(...linesOf(language, check).map((line) => `${" ".repeat(width)} ${line}`));
   }
-  return `${[...lines, "", ...closing(language, report), "", verdictIn(language, report)].map(escaped).join("\n")}\n`;
+  return `${[...lines, "", ...boundsIn(language, report.times), ...closing(language, report), "", verdictIn(language, report)].map(escaped).join("\n")}\n`;
 }
