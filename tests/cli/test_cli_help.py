@@ -121,6 +121,7 @@ ask rogatory log mi
 
 def test_version_is_one_object(run):
     assert set(run("version", "--json").json) == {"rogatory", "custody", "python"}
+    assert run("--version").out == run("version").out
 
 
 def test_help_under_json_is_an_object_too():

@@ -123,6 +123,8 @@ def test_a_trust_file_that_is_none_is_malformed(run, bundle, tmp_path):
     path.write_bytes(b"{}")
     done = run("verify", bundle, "--trust", path, "--json")
     assert (done.code, set(done.json)) == (3, {"error"})
+    assert done.json["error"]["message"].startswith(str(path))
+    assert "trust init" in done.json["error"]["hint"]
 
 
 def test_garbage_is_malformed(run, trust, tmp_path):
@@ -159,6 +161,13 @@ class Page(html.parser.HTMLParser):
 def page(run, bundle, trust, tmp_path):
     assert run("sheet", bundle, "-o", tmp_path / "sheet.html", "--trust", trust).code == 0
     return (tmp_path / "sheet.html").read_text("utf-8")
+
+
+def test_a_sheet_is_written_over_on_request_only(run, bundle, trust, page):
+    assert "--replace" in run("sheet", bundle, "-o", "sheet.html").err
+    assert Path("sheet.html").read_text("utf-8") == page
+    assert run("sheet", bundle, "-o", "sheet.html", "--trust", trust, "--lang", "fr", "--replace").code == 0
+    assert 'lang="fr"' in Path("sheet.html").read_text("utf-8")
 
 
 def test_the_sheet_loads_nothing_and_runs_nothing(page):

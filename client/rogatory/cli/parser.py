@@ -84,6 +84,8 @@ def parse(argv: Sequence[str], sections: Mapping[str, Sequence[Command]]) -> tup
     """
     commands = {command.words: command for section in sections.values() for command in section}
     before, words, after = _split(argv)
+    if not words and "--version" in before:
+        words, before = ["version"], [word for word in before if word != "--version"]
     asked = not words or words[0] == "help" or any(word in ("-h", "--help") for word in before)
     if words[:1] == ["help"]:
         words = words[1:]
@@ -125,7 +127,8 @@ def _asks_help(rest: Sequence[str]) -> bool:
 
 def _unknown(words: Sequence[str], commands: Iterable[str]) -> CommandProblem:
     typed, first = " ".join(words[:3]), {name.split()[0] for name in commands}
-    near = difflib.get_close_matches(typed, list(commands), n=1) or difflib.get_close_matches(words[0], first, n=1)
+    beginnings = {" ".join(name.split()[:count]) for name in commands for count in (1, 2, 3)}
+    near = difflib.get_close_matches(typed, beginnings, n=1) or difflib.get_close_matches(words[0], first, n=1)
     return CommandProblem(
         f"there is no command {(words[0] if words[0] not in first else typed)[:100]!r}",
         hint=f"did you mean `{PROGRAM} {near[0]}`?" if near else f"{PROGRAM} --help lists them",

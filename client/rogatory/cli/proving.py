@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rogatory.cli.command import Command, Outcome, option, positional
 from rogatory.cli.tui import Terminal, escape, facts
+from rogatory.cli.verify import trust
 
 
 def prove(args: Namespace, terminal: Terminal) -> Outcome:
@@ -26,12 +27,11 @@ def prove(args: Namespace, terminal: Terminal) -> Outcome:
 def confirm(args: Namespace, terminal: Terminal) -> Outcome:
     """Hold a file to its proof, its proof to a bundle, and verify that."""
     from custody.fileproof import FileProof
-    from custody.trust import Trust
     from rogatory import proving
     from rogatory.names import shown
 
     proof = FileProof.parse(args.proof.read_bytes())
-    found = proving.confirm(proof, args.file, args.bundle, Trust.parse(args.trust.read_bytes()))
+    found = proving.confirm(proof, args.file, args.bundle, trust(args.trust))
     confirmed, line = found.report.verified, proof.file
     sha256, blake3 = (line.sha256 or b"").hex(), (line.blake3 or b"").hex()
     told = {

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from rogatory.cli.command import Command, Outcome, flag, option, positional
+from rogatory.cli.command import Command, CommandProblem, Outcome, flag, option, positional
 from rogatory.cli.tui import Terminal, escape
 from rogatory.cli.verify import CHECKING, check, language
 
@@ -15,6 +15,13 @@ def sheet(args: Namespace, terminal: Terminal) -> Outcome:
     from rogatory.statements import utc_now
 
     del terminal
+    if args.output.exists() and not args.replace:
+        raise CommandProblem(
+            f"{args.output}: there is a file of this name",
+            code="file-exists",
+            hint="choose another name, or --replace",
+            exit_code=7,
+        )
     chosen = language(args)
     report = check(args)
     html = page.render(args.bundle, report, made_at=to_time(utc_now()), language=chosen)

@@ -40,14 +40,14 @@ def check(args: Namespace) -> "Report":
 
     Raises:
         OSError: A path cannot be read.
-        FormatError: The trust file cannot be understood.
+        CommandProblem: The trust file cannot be understood.
     """
     from custody.verify import verify_bundle
 
     now = reader_clock(args)
     return verify_bundle(
         _there(args.bundle),
-        _trust(args.trust),
+        trust(args.trust) if args.trust is not None else None,
         items=_there(args.items),
         now=now,
         mirror=_there(args.mirror),
@@ -92,10 +92,22 @@ def language(args: Namespace) -> str:
     return found if found in languages() else DEFAULT
 
 
-def _trust(path: Path | None) -> "Trust | None":
-    from custody.trust import Trust
+def trust(path: Path) -> "Trust":
+    """The trust file at a path.
 
-    return Trust.parse(path.read_bytes()) if path is not None else None
+    Raises:
+        OSError: It cannot be read.
+        CommandProblem: It cannot be understood.
+    """
+    from custody.errors import FormatError
+    from custody.trust import Trust
+    from rogatory.errors import exit_code_of
+
+    try:
+        return Trust.parse(path.read_bytes())
+    except FormatError as error:
+        hint = "a trust file is what `rogatory trust init` writes; `rogatory profile show` says where it lies"
+        raise CommandProblem(f"{path}: {error}", code=error.code, hint=hint, exit_code=exit_code_of(error)) from error
 
 
 def _there(path: Path | None) -> Any:
