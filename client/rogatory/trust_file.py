@@ -4,14 +4,14 @@
 compared by another way (a letter, the telephone, another member) before the file is relied on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from custody.note import VerifierKey
 from custody.policy import Policy
-from custody.trust import USUAL, Trust
+from custody.trust import ALWAYS, CHECKS, USUAL, Trust
 from rogatory import private_files
 from rogatory.connection import AnswerMalformed
 from rogatory.errors import UsageProblem
@@ -23,6 +23,12 @@ class OriginDiffers(UsageProblem):
     """The service speaks for another log than the profile or the trust file names."""
 
     code = "origin-differs"
+
+
+class DemandRefused(UsageProblem):
+    """A check that is to be demanded or not is unknown, or demanded whatever a trust file says."""
+
+    code = "demand-refused"
 
 
 def begin(service: Mapping[str, Any]) -> Trust:
@@ -60,6 +66,19 @@ def pin(trust: Trust, authority: str, key: str) -> Trust:
     """The same with an authority pinned to a founding key (64 hex), beside those it is pinned to already."""
     pins = {**trust.authorities, authority: trust.authorities.get(authority, frozenset()) | {key}}
     return replace(trust, authorities=pins)
+
+
+def demand(trust: Trust, checks: Collection[str], dropped: Collection[str]) -> Trust:
+    """The same, demanding these checks (ids) besides, and those others no longer.
+
+    Raises:
+        DemandRefused: An id is of no check; or of one that is demanded of every bundle, or added at once.
+    """
+    if unknown := {*checks, *dropped} - {*CHECKS}:
+        raise DemandRefused(f"there is no check {min(unknown)[:64]!r}", hint=f"checks are {', '.join(CHECKS)}")
+    if fixed := {*dropped} & (ALWAYS | {*checks}):
+        raise DemandRefused(f"{min(fixed)} cannot be dropped", hint=f"always demanded are {', '.join(sorted(ALWAYS))}")
+    return replace(trust, require=tuple(sorted({*trust.require, *checks} - {*dropped})))
 
 
 def unpin(trust: Trust, authority: str) -> Trust:

@@ -261,6 +261,19 @@ def test_the_operators_file_is_never_overwritten(run, keys):
     assert run(*words).code == 7
 
 
+def test_what_a_trust_file_demands_can_be_changed_but_for_what_is_always_demanded(run, profile, tmp_path):
+    run("trust", "init", *compared())
+    before = set(run("trust", "show", "--json").json["demanded"])
+    assert run("trust", "demand", "completeness", "--drop", "rules", "--drop", "conditions").code == 0
+    assert set(run("trust", "show", "--json").json["demanded"]) == (before | {"completeness"}) - {"rules", "conditions"}
+    (tmp_path / "copy.json").write_bytes(profile.trust.read_bytes())
+    assert run("trust", "demand", "rules", "--trust", "copy.json").code == 0
+    assert "rules" in Trust.parse((tmp_path / "copy.json").read_bytes()).demanded
+    for words in (["--drop", "inclusion"], ["rules", "--drop", "rules"], ["nonsense"], ["--drop", "nonsense"]):
+        assert run("trust", "demand", *words, "--json").json["error"]["code"] == "demand-refused"
+    assert "rules" not in run("trust", "show", "--json").json["demanded"]
+
+
 @pytest.fixture
 def lodged(monkeypatch, keys, run):
     """What was lodged in the registry."""

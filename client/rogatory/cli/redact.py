@@ -98,7 +98,7 @@ COMMANDS = (
         about="A withheld entry appears as hash, salt and place: chain, inclusion and completeness still prove, and "
         "the report says which seq are withheld. With --only the parties and the end of the exchange stay visible. "
         "What takes all entries (`rules`, `conditions`) cannot be checked any more: under a trust file that demands "
-        "these the verdict is incomplete, with --allow-withheld too.",
+        "these the verdict is incomplete, with --allow-withheld too (`trust demand --drop` makes one that does not).",
         examples=("rogatory redact bundle.zip --only 3fa4c1d2 -o for-the-defence.zip",),
         then="rogatory verify for-the-defence.zip --trust FILE --allow-withheld.",
     ),

@@ -1,6 +1,7 @@
 """`trust`: deciding whom to believe."""
 
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rogatory.cli import session
@@ -139,6 +140,18 @@ def pin(args: Namespace, terminal: Terminal) -> Outcome:
         {"authority": args.authority, "keys": sorted(keys), "file": str(profile.trust)},
         f"{escape(args.authority)} is pinned to {_groups(key)}",
     )
+
+
+def demand(args: Namespace, terminal: Terminal) -> Outcome:
+    """Change which checks must be PASS."""
+    from rogatory import trust_file
+
+    del terminal
+    path = args.trust or session.load_profile(args).trust
+    trust = trust_file.demand(trust_file.load(path), args.checks, args.drop or [])
+    trust_file.save(trust, path)
+    demanded = sorted(trust.demanded)
+    return Outcome({"file": str(path), "demanded": demanded}, f"demanded: {', '.join(demanded)}")
 
 
 def show(args: Namespace, terminal: Terminal) -> Outcome:
@@ -305,5 +318,26 @@ COMMANDS = (
         examples=("rogatory trust update",),
         then="rogatory trust show.",
     ),
+    Command(
+        "trust demand",
+        "demand that a check be PASS, or demand it no longer",
+        demand,
+        (
+            positional("checks", "ids of checks, as reports show them", metavar="CHECK", nargs="*"),
+            option("--drop", about="id of a check no longer demanded; may be repeated", action="append",
+                   metavar="CHECK"),
+            option("--trust", about="the trust file to change (default: the profile's)", metavar="FILE", type=Path,
+                   completes="file"),
+        ),
+        about="A demanded check that is NOT CHECKED keeps a bundle from being verified. Demand `completeness` where "
+        "auditors cosign, `items` where the evidence is always at hand. Who is to check bundles from which entries "
+        "are withheld keeps a copy of the trust file that does without `rules` and `conditions`, which take them all. "
+        "Seven checks are demanded of any bundle.",
+        examples=(
+            "rogatory trust demand completeness",
+            "rogatory trust demand --drop rules --drop conditions --trust for-the-defence.json",
+        ),
+        then="rogatory trust show.",
+    ),
     Command("trust show", "show what is trusted", show, examples=("rogatory trust show",)),
-)
+)  # fmt: skip
