@@ -14,7 +14,6 @@ OCTETS: Final = 0x04
 OBJECT_ID: Final = 0x06
 SEQUENCE: Final = 0x30
 SET: Final = 0x31
-_MAX_LENGTH_OCTETS: Final = 4
 
 
 class DerMalformed(FormatError):
@@ -93,8 +92,7 @@ def _element(data: bytes, at: int) -> tuple[Element, int]:
         count = size & 0x7F
         octets = data[at : at + count]
         size, at = int.from_bytes(octets, "big"), at + count
-        shortest = size >= 0x80 and bool(octets) and octets[0] != 0
-        if not 1 <= count <= _MAX_LENGTH_OCTETS or len(octets) != count or not shortest:
+        if size < 0x80 or octets[0] == 0:
             raise DerMalformed(f"length at byte {start + 1} is not in its shortest form")
     if len(data) < at + size:
         raise DerMalformed(f"element at byte {start} says {size} bytes, {len(data) - at} are left")

@@ -28,9 +28,9 @@ from tests.verifier import test_bundle_vectors as bundles
 ROOT = Path(__file__).resolve().parents[1]
 CHECKLIST = ("case", "chains", "clock", "disk", "evidence", "form", "mirror", "proving", "signing", "stamps", "views")
 BASE = (
-    "archive", "batch", "bundle", "canonical", "checkpoint", "checkpoint_text", "cosignature", "decimal", "ed25519", "entry",
-    "events", "exchange", "keys", "leaf", "manifest", "merkle", "note", "packing", "policy", "proof", "registry", "schema",
-    "sealing.header", "statement", "tail", "text", "trust", "verify",
+    "archive", "batch", "bundle", "canonical", "checkpoint", "checkpoint_text", "cosignature", "decimal", "der", "ed25519",
+    "entry", "events", "exchange", "keys", "leaf", "manifest", "merkle", "note", "packing", "policy", "proof", "registry",
+    "renewal", "schema", "sealing.header", "statement", "tail", "text", "timestamp", "trust", "verify",
 )  # fmt: skip
 MODULES = (*(f"checklist.{name}" for name in CHECKLIST), *BASE)
 PATIENCE_S = 20

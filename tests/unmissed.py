@@ -5,7 +5,6 @@ GUARD = "its callers have made sure of it; kept because the function is public, 
 DISK = (
     "about directories and files that change while they are read: no archive can hold it; tests/custody/test_bundle.py"
 )
-STAMPS = "stamps are signed by an authority of the day, so tests/custody/test_stamps.py and test_timestamp.py make them"
 TWICE = "what it refuses is refused at another place too, by the same code; this one is nearer to the cause"
 LARGE = "takes an input of many megabytes; tests/custody comes by it"
 OPTION = "only with an option that no command of the protocol has"
@@ -18,7 +17,7 @@ REASONS = {
             ("keys", "SigningKey.from_pem"), ("keys", "SigningKey.generate"), ("leaf", "dummy_leaf"),
             ("merkle", "consistency_path"), ("merkle", "inclusion_path"), ("merkle", "CompactRange.__init__"),
             ("note", "SignerKey.from_pem"), ("note", "SignerKey.from_private"), ("note", "SignerKey.sign"),
-            ("note", "_known_type"), ("note", "encode_note"), ("tail", "TailTree.__init__"),
+            ("note", "_known_type"), ("timestamp", "certificate"), ("note", "encode_note"), ("tail", "TailTree.__init__"),
         ],
         MAKES,
     ),
@@ -29,7 +28,7 @@ REASONS = {
             ("leaf", "entry_leaf_hash"), ("leaf", "next_label"), ("proof", "TlogProof.__post_init__"), ("tail", "bucket_of"),
             ("packing", "_refuse_leaf"), ("checklist.proving", "_verified_note"),
             ("checklist.case", "_check_digests"), ("text", "from_time"), ("checklist.clock", "seconds"),
-            ("registry", "Registry._required"),
+            ("registry", "Registry._required"), ("timestamp", "Reply.__init__"), ("trust", "Trust.check"),
             ("exchange", "Exchange._check_statement"),
         ],
         GUARD,
@@ -43,16 +42,7 @@ REASONS = {
     ),
     **dict.fromkeys(
         [
-            *(("checklist.stamps", name) for name in (
-                "_check_names", "_hold", "_is_of_this_log", "_judge", "_judge_all", "_read", "_renewals", "_stamps", "timestamps",
-            )),
-            ("trust", "TimestampAuthority.parsed_roots"),
-        ],
-        STAMPS,
-    ),
-    **dict.fromkeys(
-        [
-            ("checklist.proving", "_leaves"), ("checklist.evidence", "_check_parts"), ("archive", "_central"), ("archive", "_inflate"), ("batch", "parse"), ("ed25519", "verify"),
+            ("timestamp", "_check_purpose"), ("checklist.proving", "_leaves"), ("checklist.evidence", "_check_parts"), ("archive", "_central"), ("archive", "_inflate"), ("batch", "parse"), ("ed25519", "verify"),
             ("ed25519", "check_public"), ("keys", "_to_der"), ("note", "_split"), ("exchange", "Exchange._seal"),
             ("exchange", "Exchange._grant"), ("exchange", "Exchange._add_release"), ("exchange", "Exchange._check_statement"), ("policy", "_Reader._group"), ("schema", "Text.check"), ("statement", "parse"),
             ("sealing.header", "_Lines.next"), ("registry", "Registry._check_recovery"), ("registry", "Registry.apply"),
@@ -76,7 +66,6 @@ REASONS = {
             ("schema", "ListOf._check_order"), ("schema", "ListOf.check"), ("schema", "OneOf.check"),
             ("schema", "Record.check"), ("sealing.header", "_check_shape"), ("sealing.header", "_read_stanza"),
             ("sealing.header", "from_base64"), ("sealing.header", "read_header"), ("statement", "_signature"),
-            ("trust", "Trust.check"),
         ],
         OPEN,
     ),

@@ -32,6 +32,12 @@ _STAMP: Final = re.compile(r"timestamps/(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,2})
 _VALIDATION: Final = re.compile(r"validation/[0-9a-f]{64}\.der")
 _RENEWAL: Final = re.compile(r"renewal/([1-9][0-9]?)(?:-([0-7])\.tsr|\.json)")
 _MAX_STAMPS: Final = 1000
+_FORMS: Final = {
+    "timestamps": (_STAMP, MAX_REPLY),
+    "validation": (_VALIDATION, MAX_VALIDATION),
+    "renewal": (_RENEWAL, MAX_REPLY),
+}
+"""Folder → the form of its files' names, and how large they may be; a renewal itself may be larger."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ def timestamps(case: Case) -> str:
         raise NotChecked(say("reason.no-trust-stamps"))
     found = stamped(case)
     strangers = [name for layer in found.layers for name in layer.strangers]
-    if not found.layers or not found.layers[0].counting:
+    if not found.layers[0].counting:
         raise NotChecked("; ".join(strangers[:3]) or say("reason.no-stamps"))
     if found.unheld:
         raise NotChecked(found.unheld)
@@ -115,34 +121,36 @@ def stamped(case: Case) -> Stamped:
 
 def _judge_all(case: Case) -> Stamped:
     _check_names(case)
-    files = [_read(case, path, MAX_VALIDATION) for path in case.bundle.names("validation/")]
-    try:
-        validation = Validation.parse(files)
-    except CustodyError as error:
-        raise Fault(error, Place("validation/")) from error
-    digests = {file.path: file.sha512 for file in case.bundle.packing.files}
+    sizes = dict(_stamps(case))
+    of_log = {path: _is_of_this_log(case, path, size) for path, size in sizes.items()}
+    renewals = _renewals(case)
+    validation = _validation(case)
     layers = [Layer()]
-    for path, size in _stamps(case):
-        if _is_of_this_log(case, size):
+    for path, size in sizes.items():
+        if of_log[path]:
             layers[0].take(size, _judge(case, path, case.notes[size], validation))
         else:
             layers[0].strangers.append(f"{path}: no proof that checkpoints/{size} is of this log's history")
-    for number in range(1, _renewals(case) + 1):
-        path = f"renewal/{number}.json"
-        data = _read(case, path, MAX_RENEWAL)
-        _hold(path, data, number, digests)
+    for number, data in enumerate(renewals, 1):
         layers.append(Layer())
-        for stamp in case.bundle.names(f"renewal/{number}-"):
-            layers[-1].take(0, _judge(case, stamp, data, validation))
+        for path in case.bundle.names(f"renewal/{number}-"):
+            layers[-1].take(0, _judge(case, path, data, validation))
     unheld = _first_unheld(case, layers)
     held = () if unheld else tuple((size, stamp.latest) for size, stamp in layers[0].counting)
     return Stamped(layers, unheld, held)
 
 
+def _validation(case: Case) -> Validation:
+    try:
+        return Validation.parse([case.bundle.read(path) for path in case.bundle.names("validation/")])
+    except CustodyError as error:
+        raise Fault(error, Place("validation/")) from error
+
+
 def _judge(case: Case, path: str, data: bytes, validation: Validation) -> Stamp | str:
     """The stamp, if it counts; else whose it is that cannot be judged."""
     try:
-        stamp = Reply(_read(case, path, MAX_REPLY)).judge(data, case.trust.tsa, validation)
+        stamp = Reply(case.bundle.read(path)).judge(data, case.trust.tsa, validation)
         if case.now is not None and (stamp.at - case.now).total_seconds() > case.trust.skew_s:
             raise TimestampInvalid(f"stamped at {stamp.at:%Y-%m-%dT%H:%M:%SZ}, after the verifier's clock")
     except TimestampStranger as error:
@@ -152,7 +160,8 @@ def _judge(case: Case, path: str, data: bytes, validation: Validation) -> Stamp 
     return stamp
 
 
-def _hold(path: str, data: bytes, number: int, digests: dict[str, str]) -> None:
+def _held(path: str, data: bytes, number: int, digests: dict[str, str]) -> bytes:
+    """The bytes of a renewal that every file agrees with."""
     try:
         renewal = Renewal.parse(data)
         if renewal.number != number:
@@ -160,6 +169,7 @@ def _hold(path: str, data: bytes, number: int, digests: dict[str, str]) -> None:
         renewal.check(digests)
     except CustodyError as error:
         raise Fault(error, Place(path)) from error
+    return data
 
 
 def _first_unheld(case: Case, layers: list[Layer]) -> str:
@@ -178,14 +188,13 @@ def _first_unheld(case: Case, layers: list[Layer]) -> str:
     return ""
 
 
-def _is_of_this_log(case: Case, size: int) -> bool:
+def _is_of_this_log(case: Case, path: str, size: int) -> bool:
     """Whether that checkpoint is one of the bundle's history; a stamp over another says nothing about its entries."""
     checkpoint = case.need_checkpoint()
     note = Checkpoint.parse(parse_note(case.notes[size]).text)
     if note.size == checkpoint.size:
         if note.root != checkpoint.root:
-            place = Place(f"checkpoints/{size}")
-            raise Fault(RootMismatch(expected=checkpoint.root, found=note.root), place)
+            raise Fault(RootMismatch(expected=checkpoint.root, found=note.root), Place(path))
         return True
     return (min(size, checkpoint.size), max(size, checkpoint.size)) in case.consistency
 
@@ -195,33 +204,32 @@ def _stamps(case: Case) -> Iterator[tuple[str, int]]:
     if len(names) > _MAX_STAMPS:
         raise Fault(TimestampMalformed(f"{len(names)} stamps, expected at most {_MAX_STAMPS}"), Place("timestamps/"))
     for path in names:
-        found = _STAMP.fullmatch(path)
-        assert found is not None
-        size = int(found[1])
+        size = int(path[len("timestamps/") :].split("-")[0])
         if size not in case.notes:
             raise Fault(TimestampMalformed(f"checkpoints/{size} is not there or was not understood"), Place(path))
         yield path, size
 
 
-def _renewals(case: Case) -> int:
-    """How many renewals there are, numbered from 1 without gap."""
+def _renewals(case: Case) -> list[bytes]:
+    """The renewals in their order, numbered from 1 without gap; every file agrees with them."""
     names = case.bundle.names("renewal/")
     numbers = sorted(int(path[len("renewal/") : -len(".json")]) for path in names if path.endswith(".json"))
     stamped_ones = {int(path[len("renewal/") :].split("-")[0]) for path in names if path.endswith(".tsr")}
     if numbers != list(range(1, len(numbers) + 1)) or len(numbers) > MAX_RENEWALS or stamped_ones - set(numbers):
         raise Fault(RenewalMalformed("renewals are not numbered from 1 without gap"), Place("renewal/"))
-    return len(numbers)
+    digests = {file.path: file.sha512 for file in case.bundle.packing.files}
+    paths = {number: f"renewal/{number}.json" for number in numbers}
+    return [_held(path, case.bundle.read(path), number, digests) for number, path in paths.items()]
 
 
 def _check_names(case: Case) -> None:
-    for folder, form in (("timestamps/", _STAMP), ("validation/", _VALIDATION), ("renewal/", _RENEWAL)):
-        for path in case.bundle.names(folder):
-            if not form.fullmatch(path):
-                raise Fault(TimestampMalformed(f"{path} has no name of such a file"), Place(path))
-
-
-def _read(case: Case, path: str, most: int) -> bytes:
-    data = case.bundle.read(path)
-    if len(data) > most:
-        raise Fault(TimestampMalformed(f"{path} has {len(data)} bytes, expected at most {most}"), Place(path))
-    return data
+    """Each file has a name and a size that one of its kind can have; what validates is named by its digest."""
+    for file in case.bundle.packing.files:
+        folder = file.path.partition("/")[0]
+        if folder not in _FORMS or "/" not in file.path:
+            continue
+        form, most = _FORMS[folder]
+        if not form.fullmatch(file.path) or (folder == "validation" and file.sha256 not in file.path):
+            raise Fault(TimestampMalformed(f"{file.path} has no name of such a file"), Place(file.path))
+        if file.size > (MAX_RENEWAL if file.path.endswith(".json") else most):
+            raise Fault(TimestampMalformed(f"{file.path} has {file.size} bytes, which is too many"), Place(file.path))

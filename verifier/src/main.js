@@ -5,15 +5,12 @@ import { Bundle } from "./bundle.js";
 import { bodies, chain, labels, registries, rules, signatures, signers, statements } from "./checks-chain.js";
 import { canonical, conditions, digests, headers, items, packing, table } from "./checks-evidence.js";
 import { completeness, consistency, cosigners, inclusion, log, quorum, readMirror, time } from "./checks-log.js";
+import { timestamps } from "./checks-stamps.js";
 import { openArchive, openDirectory } from "./container.js";
 import { readCheckpointText, splitNote, openCheckpoint } from "./notes.js";
 import { codeOf, say } from "./phrases.js";
 import { report } from "./report.js";
 import { CHECKS, NO_TRUST, readTrust } from "./trust.js";
-
-function timestamps() {
-  throw new NotChecked(say("reason.stamps-unread"));
-}
 
 const FUNCTIONS = {
   packing, canonical, bodies, chain, statements, registries, signers, signatures, rules, labels, inclusion, log, quorum,

@@ -18,7 +18,7 @@ function checkVersion(value) {
 }
 
 /** All times in a value are instants of the calendar, wherever its schema says time. */
-function checkTimes(value) {
+export function checkTimes(value) {
   for (const member of Object.values(value)) {
     if (typeof member === "object") checkTimes(member);
     else if (typeof member === "string" && /^\d{4}-\d\d-\d\dT[\d:.]*Z$/.test(member)) {

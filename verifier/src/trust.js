@@ -29,7 +29,7 @@ export function readTrust(bytes) {
   if (strange.length) throw unsupported("trust-unsupported", `demands ${strange}`);
   const log = fields.log.map(readVkey);
   if (log.some(({ name }) => name !== fields.origin)) throw refuse("a key of another log");
-  for (const { roots } of fields.tsa) roots.forEach((root) => unbase64(root));
+  for (const { roots } of fields.tsa) if (!roots.every((root) => isCertificate(unbase64(root)))) throw refuse("a root that is no certificate");
   const policy = new Policy(fields.policy), auditors = fields.auditors === undefined ? undefined : new Policy(fields.auditors);
   const names = log.map(({ fullId }) => fullId);
   for (const { fullId } of [...policy.log, ...(auditors?.log ?? [])]) if (!names.includes(fullId)) throw refuse("a policy of another log");
@@ -44,6 +44,26 @@ export function readTrust(bytes) {
     demanded: new Set([...ALWAYS, ...fields.require]),
     checkpoint: fields.checkpoint === undefined ? undefined : readHeld(fields, refuse),
   };
+}
+
+/** Whether bytes have the outer shape of a certificate, which is all that is asked where stamps are not read. */
+function isCertificate(der) {
+  const found = elements(der);
+  const inside = found?.length === 1 && found[0].tag === 0x30 ? elements(found[0].content) : undefined;
+  return inside?.map(({ tag }) => tag).join() === "48,48,3";
+}
+
+/** The DER elements that stand one after the other, or undefined. */
+function elements(bytes) {
+  const found = [];
+  for (let at = 0; at < bytes.length; ) {
+    const tag = bytes[at], many = bytes[at + 1] > 127 ? bytes[at + 1] & 127 : 0, start = at + 2 + many;
+    const size = many ? bytes.subarray(at + 2, start).reduce((sum, byte) => 256 * sum + byte, 0) : bytes[at + 1];
+    if (!(start + size <= bytes.length)) return undefined;
+    found.push({ tag, content: bytes.subarray(start, start + size) });
+    at = start + size;
+  }
+  return found;
 }
 
 /** The newest checkpoint that the holder has verified; its signatures were checked before it was kept. */
