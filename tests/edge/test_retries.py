@@ -20,7 +20,9 @@ from tests.app import party
 from tests.app.party import ASSERTION, TUS, Principal, headers_of, token
 from tests.edge.deeds import CONDITIONS, grant
 
-AT_ONCE = 8
+AT_ONCE, IN_DEEP = 8, 48
+"""No authority may have more than 48 requests under way."""
+
 ELSEWHERE = {
     "POST /oauth/token": "an assertion is spent once",
     "POST /v1/packages/{package}/items/{item}/uploads": "an item has one open upload",
@@ -175,16 +177,16 @@ def world(service, alice, bob):
     return World(service, alice, bob)
 
 
-def together(work):
+def together(work, count=AT_ONCE):
     """What that many threads get who do it as nearly at once as can be."""
-    begin = Barrier(AT_ONCE)
+    begin = Barrier(count)
 
     def run(_):
         begin.wait()
         return work()
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        return list(threads.map(run, range(AT_ONCE)))
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(run, range(count)))
 
 
 def entry_of(answer):
@@ -198,13 +200,20 @@ def test_every_post_has_a_case():
     assert posts - ELSEWHERE.keys() == CASES.keys()
 
 
+@pytest.mark.deep(weight=0.25)
 @pytest.mark.parametrize("name", CASES)
-def test_a_post_repeated_at_once_has_one_effect(service, world, name):
-    case = CASES[name](world)
+def test_a_post_repeated_at_once_has_one_effect(service, world, name, effort):
+    for turn in effort.turns(usual=1, full=50):
+        check_one_effect(service, CASES[name](world), effort.random.randint(1, IN_DEEP) if turn else AT_ONCE)
+
+
+def check_one_effect(service, case, count):
     before, key = service.events(case.chain).count(case.event) if case.event != "exchange.opened" else 0, token()
     body, headers = case.body(), case.headers(key)
-    answers = together(lambda: service.http.post(case.path, headers=headers, **body))
-    assert sorted(each.status_code for each in answers) == [200] * (AT_ONCE - 1) + [201], answers[0].text
+    answers = together(lambda: service.http.post(case.path, headers=headers, **body), count)
+    odd = [each.text for each in answers if not each.is_success]
+    assert odd == []
+    assert sorted(each.status_code for each in answers) == [200] * (count - 1) + [201], count
     assert len({entry_of(each) for each in answers}) == 1
     if case.gives is not None:
         assert all(case.gives(each) == case.gives(answers[0]) for each in answers)
