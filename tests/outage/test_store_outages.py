@@ -1,6 +1,7 @@
 """A store that is down, slow or lying, behind a running service: the right status, nothing lost, nothing believed.
 
-One outage lasts a whole minute. It goes on while the other tests of this file are made, and costs no time of its own.
+One outage lasts a whole minute, in a deep run up to half an hour. It goes on while the other tests of this file are made,
+and costs no work of its own.
 """
 
 import hashlib
@@ -23,9 +24,12 @@ from tests import backends
 from tests.app.party import MIB, TUS, Item
 from tests.backends import SERVERS
 from tests.client.conftest import Service
+from tests.effort import MINUTES
 from tests.storage import liar
 
-MINUTE = 60.0
+MINUTE = min(max(60.0, MINUTES * 6), 1800.0)
+"""In `make deep` a tenth of the time."""
+
 QUICK = Limits(connect=1, read=1, attempts=1)
 PART = 16 * MIB
 
@@ -304,8 +308,10 @@ def test_after_all_of_it_everything_kept_is_sound(service):
 # ---------------------------------------------------------------- the minute is over
 
 
-def test_a_minute_without_the_store_costs_nothing_but_that_minute(minute):
-    assert minute.watching.result(120) >= MINUTE
+@pytest.mark.deep(weight=3)
+def test_a_minute_without_the_store_costs_nothing_but_that_minute(minute, effort):
+    assert minute.watching.result(MINUTE + 60) >= MINUTE
+    effort.tell(f"the store was away for {MINUTE:.0f} s")
     assert len(minute.statuses) >= 5
     assert set(minute.statuses) == {(503, True)}
     assert minute.opened == len(minute.statuses), "what needs no store went on"
