@@ -36,6 +36,9 @@ PATIENCE = 60
 SMALL = 4096
 """Part size of what is uploaded in parts here; the service would not take less than 16 MiB."""
 
+LARGE = {"part_size": 16 * party.MIB}
+"""Grid of a body that comes in pieces: one that would hold as much as may come so."""
+
 
 class Direct:
     """Requests to an application without a socket between."""
@@ -352,7 +355,40 @@ class Release(Act):
         return answer
 
 
+class Pieces(Act):
+    """Pieces become a body; one more that was begun beside them is no part of it."""
+
+    def attempt(self):
+        beside = self.cast.partial(self.ask, self.cast.pieced.id, 10, params=LARGE)
+        if beside.status_code not in {201, 409}:  # nothing more is taken when they are being joined
+            return beside
+        return self.cast.join(self.ask, self.cast.pieced.id, *self.cast.pieces)
+
+
+class Windows(Act):
+    """A body comes in a window, which is joined by the name of its upload."""
+
+    def attempt(self):
+        item = self.cast.windowed
+        window = {"Rogatory-Start": "0", "Rogatory-Item-Length": str(len(item.body))}
+        begun = self.cast.partial(self.ask, item.id, len(item.body), item.body, headers=window)
+        if begun.status_code == 409:
+            return self.ask(self.cast.alice, "GET", f"/v1/packages/{self.cast.package}/items/{item.id}/parts")
+        if not begun.is_success:
+            return begun
+        at = int(begun.headers["Upload-Offset"])
+        if at < len(item.body):
+            headers = party.TUS | party.BYTES | {"Upload-Offset": str(at)}
+            location = begun.headers["Location"]
+            sent = self.ask(self.cast.alice, "PATCH", location, headers=headers, content=item.body[at:])
+            if not sent.is_success:
+                return sent
+        return self.cast.join(self.ask, item.id, begun.headers["Rogatory-Upload"])
+
+
 ACTS = (Begin, Piece, Patch, Header, Append, Seal, Grant, Release)
+SIDE_BY_SIDE = (Pieces, Windows)
+"""Acts that change rows and bytes as `ACTS` do, and meet a few points of their own."""
 
 
 class Begun:
@@ -389,6 +425,25 @@ class Cast:
         self.ready, items = self._upload(court)
         self.manifest = alice.manifest(matter, self.ready, items, [court])
         Begun(alice, self.ready, self._item(court, SMALL))
+        self.windowed, self.pieced = self._item(court), self._item(court)
+        halves = self.pieced.body[:300], self.pieced.body[300:]
+        begun = [self.partial(self._asked, self.pieced.id, len(each), each, params=LARGE) for each in halves]
+        self.pieces = [each.headers["Location"] for each in begun]
+
+    def _asked(self, who, method, path, **more):
+        return who.request(method, path, 201, **more)
+
+    def partial(self, ask, item, length, data=b"", *, headers=None, params=None):
+        """Begin a partial upload, and bring its bytes along if there are any."""
+        said = {**party.TUS, "Upload-Concat": "partial", "Upload-Length": str(length)}
+        said |= (party.BYTES if data else {}) | (headers or {})
+        path = f"/v1/packages/{self.package}/items/{item}/uploads"
+        return ask(self.alice, "POST", path, headers=said, content=data, params=params)
+
+    def join(self, ask, item, *named):
+        """Make partial uploads the body of an item."""
+        path = f"/v1/packages/{self.package}/items/{item}/uploads"
+        return ask(self.alice, "POST", path, headers=party.TUS | {"Upload-Concat": f"final;{' '.join(named)}"})
 
     def _item(self, court, size=1000):
         return party.Item(secrets.token_bytes(size), [court.identity.recipient])
