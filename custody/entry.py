@@ -5,7 +5,9 @@ what to what, by which signed statement, and what the service noted beside it. S
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -19,8 +21,9 @@ MAX_ENTRY: Final = 64 * 1024
 ZERO: Final = "00" * 32
 SERVICE: Final = "@service"
 
-_NONCE_MEMBER = b',"nonce":"'
+_NONCE_MEMBER = ',"nonce":"'
 _LONGEST_HEAD = 1024
+_new: Final = tuple.__new__
 _COMPARED = ("statement id", "envelope hash", "kind", "log", "chain", "authority", "principal", "subject", "event")
 
 
@@ -90,15 +93,14 @@ class Entry(NamedTuple):
         return fields
 
     @property
-    def actor(self) -> dict[str, str]:
+    def actor(self) -> Mapping[str, str]:
         """Who acted: `authority`, and of parties `principal` and `key` where there is one."""
-        actor: dict[str, str] = orjson.loads(self.actor_text)
-        return actor
+        return _members(self.actor_text)
 
     @property
-    def subject(self) -> dict[str, str]:
+    def subject(self) -> Mapping[str, str]:
         """What it is about; empty where nothing is named."""
-        return orjson.loads(self.subject_text) if self.subject_text else {}
+        return _members(self.subject_text or "{}")
 
     @property
     def noted(self) -> dict[str, Any]:
@@ -114,6 +116,12 @@ class Entry(NamedTuple):
     def statement_id(self) -> str | None:
         """Id of the statement it carries."""
         return orjson.loads(self.statement_text)["id"] if self.statement_text else None
+
+
+@lru_cache(maxsize=1024)
+def _members(text: str) -> Mapping[str, str]:
+    """The few members of an actor or a subject, the same in thousands of entries; not to be changed."""
+    return MappingProxyType(orjson.loads(text))
 
 
 def parse(data: bytes) -> Entry:
@@ -262,16 +270,19 @@ def subject_of(statement: Statement) -> dict[str, str] | None:
 
 def _glance(data: bytes) -> Entry | None:
     """The entry, if the bytes are seen at one glance to be a canonical entry of its event; if not, ask the schema."""
-    cut = data.find(_NONCE_MEMBER)
-    head = entry_schema.head(data[:cut]) if 0 < cut < _LONGEST_HEAD else None
-    if head is None or len(data) > MAX_ENTRY or not data.isascii():
+    try:
+        text = data.decode("ascii")
+    except UnicodeDecodeError:
         return None
-    match = head.rest(data[cut:].decode("ascii"))
-    if match is None:
+    cut = text.find(_NONCE_MEMBER)
+    head = entry_schema.head(text[:cut]) if 0 < cut < _LONGEST_HEAD else None
+    match = head.rest(text, cut) if head is not None and len(data) <= MAX_ENTRY else None
+    if head is None or match is None:
         return None
     _, actor, chain, event, log = head
     noted, prev, seq, statement, subject, time = match.groups("")
-    return Entry(data, sha256(data).digest(), chain, event, log, prev, int(seq), time, actor, noted, statement, subject)
+    found = (data, sha256(data).digest(), chain, event, log, prev, int(seq), time, actor, noted, statement, subject)
+    return _new(Entry, found)
 
 
 def _check_event(name: str, event: events.Event, fields: Mapping[str, Any]) -> None:

@@ -4,9 +4,8 @@ The head of an entry, all that stands before its nonce, is the same in most entr
 """
 
 import re
-from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from custody import events
 from custody.kinds import SUBJECT
@@ -27,7 +26,7 @@ from custody.schema import (
     Whole,
 )
 
-_EVENT_MEMBER = b',"event":"'
+_EVENT_MEMBER = ',"event":"'
 _CAUGHT = ("noted", "prev", "seq", "statement", "subject", "time")
 
 
@@ -92,14 +91,14 @@ class Head(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def head(data: bytes) -> Head | None:
-    """None if the bytes are not seen at one glance to be the head of an entry."""
-    start = data.find(_EVENT_MEMBER) + len(_EVENT_MEMBER)
-    event = data[start : data.find(b'"', start)].decode("ascii", "replace")
-    if event not in events.EVENTS or not data.isascii():
+def head(text: str) -> Head | None:
+    """None if the text is not seen at one glance to be the head of an entry."""
+    start = text.find(_EVENT_MEMBER) + len(_EVENT_MEMBER)
+    event = text[start : text.find('"', start)]
+    if event not in events.EVENTS:
         return None
     begins, goes_on = _spelling(event)
-    match = begins(data.decode("ascii"))
+    match = begins(text)
     return Head(goes_on, match[1], match[2], event, match[3]) if match else None
 
 
@@ -117,7 +116,11 @@ class _Caught(Record):
         return f'"({spelled[1:-1]})"' if spelled[0] == spelled[-1] == '"' else f"({spelled})"
 
 
-Match = Callable[[str], re.Match[str] | None]
+class Match(Protocol):
+    """What matches a text from a place to its end."""
+
+    def __call__(self, text: str, start: int = 0, /) -> re.Match[str] | None:
+        """None if it does not."""
 
 
 @cache

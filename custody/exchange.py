@@ -97,7 +97,7 @@ class Exchange:
         self.unchecked: set[str] = set()
         self._seen: set[str] = set()
         self._statements: dict[str, str] = {}
-        self._downloads: dict[str, dict[str, str]] = {}
+        self._downloads: dict[str, Mapping[str, str]] = {}
 
     def apply(
         self, entry: Entry, statement: Statement | None, *, index: int, registries: Mapping[str, Registry]

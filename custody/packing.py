@@ -53,6 +53,7 @@ _LEAF_LINE = re.compile(
     re.MULTILINE,
 )
 """A line as a whole: a file with as many of them as it has line feeds, the last at its end, holds nothing else."""
+_new: Final = tuple.__new__
 _SHORTEST, _SHORT_LINES = 32, 16
 """No file has more than a few lines as short as this; millions of empty ones would take much memory to refuse."""
 _CONSISTENCY = b"rogatory/consistency/v1"
@@ -182,15 +183,14 @@ def parse_leaves(data: bytes) -> list[LeafLine]:
     rows = _LEAF_LINE.findall(data.decode("ascii", "replace"))
     if len(rows) != data.count(b"\n") or data[-1:] not in (b"", b"\n"):
         _refuse_leaf(data)
-    leaves = [
-        LeafLine(int(seq), int(index), unhex(entry_hash), unhex(label), unhex(salt))
-        for entry_hash, index, label, salt, seq in rows
-    ]
+    leaves: list[LeafLine] = []
     last = -1
-    for number, leaf in enumerate(leaves, start=1):
-        if not last < leaf.seq <= MAX_INTEGER or leaf.index > MAX_INTEGER:
-            raise LinesMalformed(f"seq {leaf.seq} at index {leaf.index} stands after seq {last}", line=number)
-        last = leaf.seq
+    for entry_hash, place, label, salt, number in rows:
+        seq, index = int(number), int(place)
+        if not last < seq <= MAX_INTEGER or index > MAX_INTEGER:
+            raise LinesMalformed(f"seq {seq} at index {index} stands after seq {last}", line=len(leaves) + 1)
+        leaves.append(_new(LeafLine, (seq, index, unhex(entry_hash), unhex(label), unhex(salt))))
+        last = seq
     return leaves
 
 

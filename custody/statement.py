@@ -7,7 +7,7 @@ decoded payload bytes and those same bytes are then parsed. Specification: docs/
 
 import hashlib
 import re
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -171,8 +171,10 @@ def _at_one_glance(envelope: bytes) -> Statement | None:
     if seen is None:
         return None
     payload, key_id, signature = seen.groups()
-    body = from_base64(payload.decode())
-    if kinds.act_spelled(body) is None:
+    if len(payload) % 4:
+        return None
+    body = a2b_base64(payload)
+    if b2a_base64(body, newline=False) != payload or kinds.act_spelled(body) is None:
         return None
     signatures = ((key_id.decode(), a2b_base64(signature)),)
     return Statement(kind="act", body=body, payload=orjson.loads(body), signatures=signatures, envelope=envelope)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 from custody import entry as entries
 from custody import events, leaf
@@ -111,8 +112,7 @@ def labels(case: Case) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(NamedTuple):
     """An entry with the statement that is its own, and the line it stands in (from 0)."""
 
     number: int

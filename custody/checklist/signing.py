@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from custody.checklist import chains
 from custody.checklist.case import Case, Chain
@@ -28,8 +28,7 @@ class PinMismatch(VerificationError):
     code = "pin-mismatch"
 
 
-@dataclass(frozen=True, slots=True)
-class Needed:
+class Needed(NamedTuple):
     """A signature that must be right: by this key, under this statement, for the entry in line `number` of a chain."""
 
     key: PublicKey
