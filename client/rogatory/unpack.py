@@ -6,6 +6,7 @@ archive says becomes a path. Names become paths by `names.safe_join` alone; link
 inside.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from rogatory.errors import Tampered
 from rogatory.names import NameRefused, flags, link_stays_inside, safe_join, shown
 
 _FSYNC_FROM = 1024 * 1024
+_NO_PLACE = {errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG}
+"""What the file system says of a name that it cannot give."""
 
 
 class PlaintextDiffers(Tampered):
@@ -213,6 +216,10 @@ class Delivery:
             ) from error
         except (ValueError, UnicodeError) as error:
             raise NameRefused(f"{shown(name)!r} cannot be a name on this file system") from error
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise NameRefused(f"{shown(name)!r} is too long for this file system") from error
 
 
 def finish_tree(root: Path, lines: Iterable[Line], into: Delivered, *, unpack: bool) -> None:
@@ -245,17 +252,22 @@ def _attempt(make: Callable[[Path], object], root: Path, line: Line, into: Deliv
         _refuse_below_link(root, path)
         path.parent.mkdir(parents=True, exist_ok=True)
         make(path)
-    except (NameRefused, FileExistsError, NotADirectoryError, ValueError) as error:
+    except (NameRefused, ValueError) as error:
         into.skipped.append((shown(line.path), str(error)))
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            raise
+        into.skipped.append((shown(line.path), os.strerror(error.errno)))
 
 
 def _refuse_below_link(root: Path, path: Path) -> None:
-    """Nothing is made through a link, wherever it leads."""
-    above = path.parent
-    while above != root:
+    """Nothing is made through a link, wherever it leads; nor is anything looked at through one."""
+    below = path.relative_to(root)
+    above = root
+    for step in below.parts[:-1]:
+        above /= step
         if above.is_symlink():
-            raise NameRefused(f"{shown(os.fsencode(path.relative_to(root)))!r} stands below a link")
-        above = above.parent
+            raise NameRefused(f"{shown(os.fsencode(below))!r} stands below a link")
 
 
 def _layout(item: str, size: int, segments: list[Segment], *, opaque: bool) -> Layout:

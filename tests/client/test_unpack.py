@@ -49,7 +49,16 @@ def everything(place):
     )
 
 
-HOSTILE = [b"../escaped", b"/abs", b"a/../../escaped", b"a//b", b".", b"x/./y", b"e" * 300]
+HOSTILE = [
+    b"../escaped",
+    b"/abs",
+    b"a/../../escaped",
+    b"a//b",
+    b".",
+    b"x/./y",
+    b"e" * 300,
+    b"/".join([b"d" * 200] * 25),
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -74,6 +83,15 @@ def test_no_file_is_written_through_a_link_of_the_package(tmp_path):
     into = deliver(tmp_path / "in", lines, b"0evil")
     assert everything(tmp_path) == ["in/door/file"]
     assert [name for name, _ in into.skipped] == ["door"]
+
+
+@pytest.mark.parametrize("name", [b"way/on", b"way/on/and/on", b"/".join([b"d" * 200] * 25)])
+def test_a_name_that_cannot_be_had_is_reported_and_the_rest_is_made(tmp_path, name):
+    """Below a link, wherever that leads, and beyond what a path can be long."""
+    lines = [line(b"f", b"12", 1), link(b"way", b"y" * 256), link(name, b"f"), link(b"z", b"f")]
+    into = deliver(tmp_path / "in", lines, b"012")
+    assert everything(tmp_path) == ["in/f", "in/way", "in/z"]
+    assert [shown for shown, _ in into.skipped] == [name.decode()]
 
 
 def test_a_link_inside_is_made(tmp_path):
