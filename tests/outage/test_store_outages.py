@@ -156,6 +156,7 @@ OUTAGES = {
     "503": {"before": liar.busy},
     "507": {"before": liar.full},
     "done, and no answer": {"after": liar.lost},
+    "reset in the middle of a body": {"breaks": True},
     "damaged on the way": {"asked": liar.with_a_bit_flipped},
 }
 

@@ -40,6 +40,8 @@ class Fault:
     """Changes the store's answer; None closes the line instead."""
     asked: Callable[[bytes], bytes] | None = None
     """Changes the body on its way to the store."""
+    breaks: bool = False
+    """Resets the line while the body comes."""
     times: int = 1_000_000
     met: int = field(default=0)
 
@@ -86,6 +88,9 @@ class Liar:
 
             def handle_one(self):
                 fault = liar.fault(self.command, self.path)
+                if fault and fault.breaks:
+                    self.close_connection = True  # with what was not read: that is a reset
+                    return
                 body = self.taken()
                 if fault and fault.asked:
                     body = fault.asked(body)
