@@ -16,6 +16,7 @@ from custody import batch, bundle, canonical, entry, keys, packing, sealing, sta
 from custody.checklist import case, proving
 from custody.checkpoint_text import Checkpoint
 from custody.errors import FormatError
+from custody.note import VerifierKey
 from custody.policy import Policy
 from custody.report import Report, Status
 from tests.custody.in_memory import MemoryArchive, verify_files, without_hex
@@ -45,7 +46,8 @@ def _remembering():
     one_entry = remembered(lambda line, parse=entry.parse_lines: next(parse((line,))))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(entry, "parse_lines", lambda lines: map(one_entry, lines))
-        patched.setattr(keys.PublicKey, "verify", remembered(keys.PublicKey.verify))
+        for key in (keys.PublicKey, VerifierKey):
+            patched.setattr(key, "verify", remembered(key.verify))
         for kind in (Checkpoint, Policy, keys.Recipient, packing.PackingList):
             patched.setattr(kind, "parse", staticmethod(remembered(kind.parse)))
         for module, names in {
@@ -132,7 +134,7 @@ def settles(name, place, check):
 
 
 def look(name, place, files):
-    """The report as far as the check that settles it."""
+    """The report as far as the check that settles it; all of it where none does."""
     try:
         opened = bundle._open(MemoryArchive(files))
     except FormatError:
@@ -143,7 +145,7 @@ def look(name, place, files):
         found.append(verify._run(check_id, function, seen))
         if settles(name, place, found[-1]):
             return Report(tuple(found), TRUST.demanded, ())
-    return verify_files(files, TRUST)
+    return verify._report(seen, tuple(found), allow_withheld=False)
 
 
 @pytest.mark.deep

@@ -8,10 +8,12 @@ from collections import Counter
 
 import pytest
 
+from custody.checklist import stamps, views
 from custody.note import SignerKey
 from custody.report import Report, Status
+from custody.timestamp import Reply, Validation
 from tests.custody.in_memory import verify_files
-from tests.custody.test_verify_flips import _remembering  # noqa: F401 - applies to this module too
+from tests.custody.test_verify_flips import _remembering, remembered  # noqa: F401 - the first applies to this module too
 from tests.custody.tsa import Tsa
 from tests.custody.world import TAIL, World
 
@@ -24,6 +26,24 @@ CLASSES = {
     "timestamps": {23},
 }
 """Exit codes under a packing list made again, besides those of bytes that are not understood."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _remembering_notes_and_stamps():
+    """A reply and a note that did not change are read and judged once, like all else that did not."""
+    judge = Reply.judge
+    alone = remembered(lambda reply, data, authorities: judge(reply, data, authorities, Validation()))
+
+    def judged(reply, data, authorities, validation):
+        assert validation == Validation([], []), "this bundle brings no validation"
+        return alone(reply, data, authorities)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stamps, "Reply", remembered(Reply))
+        patched.setattr(Reply, "judge", judged)
+        for module in (stamps, views):
+            patched.setattr(module, "parse_note", remembered(module.parse_note))
+        yield
 
 
 @pytest.fixture(scope="module")
