@@ -5,6 +5,7 @@ told not to.
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import secrets
@@ -43,10 +44,21 @@ class PlainMlDsa:
     """A private key as our signer takes one."""
 
     def __init__(self, seed):
-        self.public, self._secret = ML_DSA_44.key_derive(seed)
+        self.public, self._secret = _derived(seed)
 
     def sign(self, message):
-        return ML_DSA_44.sign(self._secret, message, deterministic=True)
+        return _signed(self._secret, message)
+
+
+@functools.cache
+def _derived(seed):
+    return ML_DSA_44.key_derive(seed)
+
+
+@functools.cache
+def _signed(secret, message):
+    """The same again for all rows that share a beginning: this implementation takes a while."""
+    return ML_DSA_44.sign(secret, message, deterministic=True)
 
 
 def _signing_key(stream):
