@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import statistics
-import sys
 import threading
 import time
 
@@ -117,7 +116,7 @@ def day(sender, court, receiver):
     receiver.get("/v1/exchanges")
 
 
-def test_hostile_lines_starve_nobody(server):
+def test_hostile_lines_starve_nobody(server, effort):
     court, police = server.authority(), server.authority()
     sender, receiver, outsider = police.enrol(), court.enrol(), server.authority().enrol()
     spent, times = [], []
@@ -139,8 +138,8 @@ def test_hostile_lines_starve_nobody(server):
     assert days >= 5
     assert max(spent) <= GROWTH
     worst = statistics.quantiles([each.total_seconds() for each in times], n=100)[98]
-    sys.stderr.write(
-        f"hostile lines: {sum(storm.cut.values())} cut off; {len(times)} lawful requests, none refused, "
-        f"p99 {worst * 1000:.0f} ms; memory grew by {max(spent) / MIB:.0f} MiB\n"
+    effort.tell(
+        f"{sum(storm.cut.values())} cut off; {len(times)} lawful requests, none refused, p99 {worst * 1000:.0f} ms; "
+        f"memory grew by {max(spent) / MIB:.0f} MiB"
     )
     day(sender, court, receiver)
