@@ -25,18 +25,14 @@ PATIENCE = 120
 
 
 class Rehearsal(Stage):
-    """A stage whose commands run in this process, which has imported everything, until `opens` is called.
+    """A stage whose commands run in this process, which has imported everything: what a command would import anew
+    costs more than most of them do. `alone` gives one a process of its own, for what only a process has.
 
-    Setting up takes two dozen of them. Commands that a test looks at are processes of their own.
+    The demo plays all of them as processes (`test_demo.py`), and `Theatre.start` begins those that are to be killed.
     """
 
-    here = True
-
-    def opens(self):
-        self.here = False
-
-    def run(self, program, *words, expect=0, more=None, stdin=None, **how):
-        if not self.here or stdin is not None or program == "sha256sum":
+    def run(self, program, *words, expect=0, more=None, stdin=None, alone=False, **how):
+        if alone or stdin is not None or program == "sha256sum":
             return super().run(program, *words, expect=expect, more=more, stdin=stdin, **how)
         out, err = io.StringIO(), io.StringIO()
         with (
@@ -76,7 +72,6 @@ class Theatre:
         self.receiver = self.stage.party("fr.court", "FR", "Tribunal", kind=kind)
         self.stage.introduce(self.sender, self.receiver)
         self.exchange = self.open_exchange()
-        self.stage.opens()
 
     def open_exchange(self, *more):
         said = self.sender.run("exchange", "open", "--with", self.receiver.authority, *more, "--json")
@@ -86,10 +81,10 @@ class Theatre:
     def root(self):
         return self.stage.root
 
-    def run(self, party, *words, expect=0, more=None):
-        """Run `rogatory …` as a party, with more in its environment."""
-        home = {"ROGATORY_HOME": str(party.home)}
-        said = self.stage.run("rogatory", *words, expect=expect, more={**home, **(more or {})})
+    def run(self, party, *words, expect=0, more=None, alone=False):
+        """Run `rogatory …` as a party, with more in its environment; `alone` in a process of its own."""
+        environment = {"ROGATORY_HOME": str(party.home), **(more or {})}
+        said = self.stage.run("rogatory", *words, expect=expect, more=environment, alone=alone)
         self.said.append(said)
         return said
 
