@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from custody import canonical, kinds
+from custody import canonical, kinds, manifest
 from custody.errors import FormatError, VerificationError
 from custody.keys import PublicKey, SigningKey
 from custody.text import from_base64, from_hex, to_base64
@@ -121,6 +121,7 @@ def parse(envelope: bytes) -> Statement:
         EnvelopeMalformed: Members, encodings, number or order of signatures.
         UnknownKind: A payload type or version this code does not know.
         NotCanonical, SchemaMismatch: The payload.
+        ManifestMalformed: A manifest with numbers that no body has.
     """
     found = _at_one_glance(envelope)
     if found is not None:
@@ -141,6 +142,8 @@ def parse(envelope: bytes) -> Statement:
     body = from_base64(payload)
     fields = canonical.decode(body, max_bytes=MAX_PAYLOAD)
     kinds.check_payload(kind, fields)
+    if kind == "manifest":
+        manifest.check(fields)
     return Statement(kind=kind, body=body, payload=fields, signatures=signatures, envelope=envelope)
 
 

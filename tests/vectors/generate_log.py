@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from tests import reference as ref
+from tests.vectors import log_more
 
 HERE = Path(__file__).parent
 MLDSA44_SIGNATURE = HERE / "log_mldsa44.b64"
@@ -699,6 +700,7 @@ def vectors():
     parts = (printed_values, leaves, inclusion, consistency, absence, batches)
     for part in (*parts, ed25519, notes, checkpoints, short_signatures, examples_of_others, proofs, tiles, policies):
         part(found)
+    log_more.write(found, sys.modules[__name__])
     return {f"{name}.json": json.dumps(vector, indent=1, sort_keys=True) + "\n" for name, vector in found.items()}
 
 

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests import reference as ref
 from tests import reference_records as rec
-from tests.vectors import record_chains
+from tests.vectors import record_chains, record_more
 
 HERE = Path(__file__).parent
 HANDLE = "ab" * 32
@@ -516,6 +516,7 @@ def vectors():
         inventories,
         record_chains.registries,
         record_chains.exchanges,
+        record_more.write,
     ):
         part(found)
     return {f"{name}.json": json.dumps(vector, indent=1, sort_keys=True) + "\n" for name, vector in found.items()}

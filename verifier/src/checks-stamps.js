@@ -5,7 +5,6 @@ import { equal, malformed, NotChecked, unsupported, untrue } from "./bytes.js";
 import { at, placed } from "./checks-chain.js";
 import { readJson } from "./json.js";
 import { say } from "./phrases.js";
-import { checkTimes } from "./records.js";
 import { checkSchema } from "./schema.js";
 
 const KIB = 1024, RENEWAL = 64 * KIB * KIB, RENEWALS = 64, STAMPS = 1000;
@@ -66,7 +65,6 @@ function checkRenewal(fields, number, files) {
   if (typeof fields.v === "number" && fields.v !== 1) throw unsupported("renewal-unsupported", `version ${fields.v}`);
   if (typeof fields.hash === "string" && fields.hash !== "sha512") throw unsupported("renewal-unsupported", `hash ${fields.hash}`);
   checkSchema("renewal", fields);
-  checkTimes(fields);
   if (fields.n !== number) throw malformed("renewal-malformed", `renewal ${fields.n} under the name of ${number}`);
   const now = new Map(files.map(({ path, sha512 }) => [path, sha512])), listed = new Set(fields.files.map(({ path }) => path));
   for (const { path, digest } of fields.files) if (now.get(path) !== digest) throw untrue("renewal-broken", `${path} is gone or another`);

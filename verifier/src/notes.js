@@ -83,6 +83,7 @@ function verifyLine({ type, name, key }, signature, text) {
 
 /** Open a note with the keys known: {text, signatures: [{vkey, time?}]}. Any wrong line of a known key refuses it. */
 export function openNote(bytes, keys) {
+  checkApart(keys);
   const { text, lines } = splitNote(bytes);
   const signatures = [];
   for (const line of lines) {
@@ -93,6 +94,16 @@ export function openNote(bytes, keys) {
   }
   if (!signatures.length) throw untrue("not-signed", "no known key signed the note");
   return { text, signatures };
+}
+
+/** Of two known keys of one name and key id nobody can say whose line it is. */
+function checkApart(keys) {
+  const known = new Map();
+  for (const { name, id, text } of keys) {
+    const short = `${name} ${hex(id)}`;
+    if ((known.get(short) ?? text) !== text) throw malformed("vkey-malformed", `two keys share the name and key id ${short}`);
+    known.set(short, text);
+  }
 }
 
 /** A checkpoint that every key of the log signed, and the other keys' cosignatures: {checkpoint, signatures}. */

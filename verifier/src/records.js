@@ -1,6 +1,6 @@
 // Statements and entries (docs/spec/statements.md, entries.md): read, and held against each other.
 
-import { ascends, concat, hex, instant, malformed, unbase64, unhex, unsupported, untrue, utf8 } from "./bytes.js";
+import { ascends, concat, hex, malformed, unbase64, unhex, unsupported, untrue, utf8 } from "./bytes.js";
 import { sha256 } from "./hashes.js";
 import { readJson, same } from "./json.js";
 import { isBodySize, readSpki } from "./keys.js";
@@ -15,20 +15,6 @@ export const PARTS_LIMIT = 10000;
 /** Schema says what an integer is; a `v` of another number is another version, which is not the same as malformed. */
 function checkVersion(value) {
   if (typeof value.v === "number" && value.v !== 1) throw unsupported("unknown-version", `version ${value.v}`);
-}
-
-/** All times in a value are instants of the calendar, wherever its schema says time. */
-export function checkTimes(value) {
-  for (const member of Object.values(value)) {
-    if (typeof member === "object") checkTimes(member);
-    else if (typeof member === "string" && /^\d{4}-\d\d-\d\dT[\d:.]*Z$/.test(member)) {
-      try {
-        instant(member);
-      } catch {
-        throw malformed("schema", `no such time: ${member}`);
-      }
-    }
-  }
 }
 
 /** The DSSE envelope and what it holds, nothing verified: {id, kind, payload, signatures, signed, hash}. */
@@ -62,7 +48,6 @@ function readPayload(kind, body) {
   const payload = readJson(body);
   checkVersion(payload);
   checkPlain(kind, payload);
-  checkTimes(payload);
   if (kind === "enrolment") checkEnrolment(payload);
   if (kind === "key") checkKeyMembers(payload);
   if (kind === "manifest") checkManifest(payload);
@@ -106,7 +91,6 @@ export function readEntry(bytes) {
   const demanded = SCHEMAS.entry.allOf.find((part) => part.if.properties.event.const === fields.event).then;
   if (demanded.required?.includes("noted") && !("noted" in fields)) throw refuse("nothing noted, where the event demands it");
   checkSchema("entry", fields);
-  checkTimes(fields);
   return { fields, data: bytes, hash: hex(sha256(bytes)) };
 }
 

@@ -105,7 +105,6 @@ export class Registry {
   /** Entry 0: who founds the registry, by the signatures of every key named that can sign. */
   found(payload, brought) {
     if (payload.signer.principal !== undefined || brought.some(({ holder }) => holder !== this.authority)) throw rule("a registry founded by a principal");
-    if (payload.principal) throw rule("a registry founded by the enrolment of a principal");
     for (const alg of payload.sign_with) {
       if (!brought.some((key) => key.use === "authority" && key.alg === alg)) throw rule(`no authority key of ${alg}`);
     }
@@ -136,7 +135,6 @@ export class Registry {
   }
 
   enrol({ principal }, brought, index) {
-    if (!principal) throw rule("an enrolment of no principal");
     const { id, roles } = principal;
     if (this.principals.has(id)) throw rule("a principal that is enrolled already");
     const uses = brought.map(({ use }) => use).sort().join();

@@ -1,11 +1,12 @@
 // The closed schemas of docs/spec/schemas, as far as JSON Schema (2020-12) can speak, and what the pages add:
 // an array that the schema marks uniqueItems ascends, by itself or by the member that names its objects.
 
-import { malformed } from "./bytes.js";
+import { instant, malformed } from "./bytes.js";
 import { SCHEMAS } from "./vocabulary.js";
 
 const NAMES = ["id", "authority", "code", "name", "path"];
 const BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$";
+const TIME = "^(?:\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{6}Z)$";
 const PATTERNS = new Map();
 
 /** Whether a text matches; long base64 is left to its decoder, which is stricter, since expressions cannot hold it. */
@@ -23,7 +24,17 @@ function kindOf(value) {
 function stringFault(schema, value) {
   const length = schema.minLength === undefined && schema.maxLength === undefined ? 0 : [...value].length;
   if (length < (schema.minLength ?? 0) || length > (schema.maxLength ?? Infinity)) return "length";
-  return schema.pattern !== undefined && !matches(schema.pattern, value) ? "spelling" : undefined;
+  if (schema.pattern !== undefined && !matches(schema.pattern, value)) return "spelling";
+  return schema.pattern === TIME && !isInstant(value) ? "no such time" : undefined;
+}
+
+/** Whether a text of the shape of a time is one of the calendar. */
+function isInstant(text) {
+  try {
+    return instant(text) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 function arrayFault(schema, value, root, path) {
