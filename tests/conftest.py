@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import backends
@@ -11,6 +12,8 @@ from tests.effort import MINUTES, SEED, Effort
 from tests.postgres import Server
 from tests.storage import seaweed as s3
 
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine decides no test
+hypothesis.settings.load_profile("untimed")
 os.environ["LC_ALL"] = "C.UTF-8"  # whatever is spoken here, the suite reads English
 
 HERE = Path(__file__).parent
