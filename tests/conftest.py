@@ -1,5 +1,6 @@
 """For the whole suite."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -98,6 +99,12 @@ def pytest_terminal_summary(terminalreporter):
         for nodeid, text in told:
             if text:
                 terminalreporter.write_line(f"{nodeid}: {text}")
+
+
+def pytest_collection_finish():
+    """What was collected stays to the end: no search for cycles need go over these million objects again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header():
