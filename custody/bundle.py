@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
@@ -34,7 +35,7 @@ __all__ = [
 
 _MAX_PACKING: Final = 64 * 1024 * 1024
 _CHAIN_FILES: Final = ("entries.jsonl", "leaves.jsonl", "tail.json")
-_BLOCK: Final = 4096
+_BLOCK: Final = 256 * 1024
 _STAMPS: Final = ("timestamps/", "validation/", "renewal/")
 _Row = TypeVar("_Row")
 
@@ -55,14 +56,16 @@ class ChainFiles:
         tail: Shows that nothing follows the last line; None for the service's chain or an excerpt.
     """
 
-    entries: Sequence[bytes]
-    leaves: Sequence[LeafLine]
+    entries: Iterable[bytes]
+    leaves: Iterable[LeafLine]
     tail: TailProof | None = None
 
 
 @dataclass(frozen=True)
 class BundleContents:
     """What goes into a bundle. Nothing here is checked but what the writer needs in order to write.
+
+    Entries, leaves and statements, and headers by their names, are read several times each, and never held as a whole.
 
     Attributes:
         kind: `exchange` (a bundle), `export` (for an auditor, with a table) or `registry` (one authority's alone).
@@ -71,8 +74,9 @@ class BundleContents:
         inclusion: Hashes of the batch proof for all indices in `leaves` and, if there is any tail, size - 1.
         entries: The exchange's chain; None for the kind `registry`.
         registries: Authority → its registry, whole.
-        statements: Envelopes of every entry that carries one, registries' included, in any order.
-        headers: Granted headers, in any order; their names are their digests.
+        statements: Envelopes of every entry that carries one, registries' included; held if they are not in the
+            order of their ids.
+        headers: Granted headers, in any order; or each by its digest, hex.
         parts: Item id → raw SHA-256 digests of its parts, one after the other.
         service: The service's chain, where it matters.
         policy: Text of the policy under which the service collects cosignatures; informative only.
@@ -87,8 +91,8 @@ class BundleContents:
     inclusion: Sequence[bytes]
     entries: ChainFiles | None = None
     registries: Mapping[str, ChainFiles] = field(default_factory=dict)
-    statements: Sequence[bytes] = ()
-    headers: Sequence[bytes] = ()
+    statements: Iterable[bytes] = ()
+    headers: Iterable[bytes] | Mapping[str, bytes] = ()
     parts: Mapping[str, bytes] = field(default_factory=dict)
     service: ChainFiles | None = None
     policy: str | None = None
@@ -148,7 +152,7 @@ def _sources(contents: BundleContents, checkpoint: Checkpoint) -> Iterator[tuple
         yield from _chain(f"registry/{authority}/", chain)
     if contents.service is not None:
         yield from _chain("service/", contents.service)
-    yield "statements.jsonl", _lines(_sorted_statements(contents.statements))
+    yield "statements.jsonl", _lines(_by_id(contents.statements))
     yield from _headers_and_parts(contents)
     for size, note in contents.checkpoints.items():
         yield f"checkpoints/{size}", _whole(note)
@@ -158,22 +162,33 @@ def _sources(contents: BundleContents, checkpoint: Checkpoint) -> Iterator[tuple
         yield path_in_bundle, _whole(data)
 
 
-def _sorted_statements(envelopes: Sequence[bytes]) -> list[bytes]:
-    by_id = {statement.parse(envelope).id: envelope for envelope in envelopes}
-    return [by_id[statement_id] for statement_id in sorted(by_id)]
+def _by_id(envelopes: Iterable[bytes]) -> Iterable[bytes]:
+    ids = [statement.parse(envelope).id for envelope in envelopes]
+    if all(one < other for one, other in pairwise(ids)):
+        return envelopes
+    by_id = dict(zip(ids, envelopes, strict=True))
+    return [by_id[each] for each in sorted(by_id)]
 
 
 def _headers_and_parts(contents: BundleContents) -> Iterator[tuple[str, Source]]:
-    headers = {hashlib.sha256(header).hexdigest(): header for header in contents.headers}
+    given = contents.headers
+    headers = given if isinstance(given, Mapping) else {hashlib.sha256(header).hexdigest(): header for header in given}
     if len(headers) + len(contents.parts) > MANY:
-        rows = sorted(headers.items()), sorted(contents.parts.items())
-        yield "headers.jsonl", lambda: packing.encode_named(HEADER_LINE, "sha256", "header", rows[0])
-        yield "parts.jsonl", lambda: packing.encode_named(PARTS_LINE, "item", "parts", rows[1])
+        yield "headers.jsonl", lambda: packing.encode_named(HEADER_LINE, "sha256", "header", _ascending(headers))
+        yield "parts.jsonl", lambda: packing.encode_named(PARTS_LINE, "item", "parts", _ascending(contents.parts))
         return
-    for name, header in headers.items():
-        yield f"headers/{name}", _whole(header)
-    for item, digests in contents.parts.items():
-        yield f"parts/{item}", _whole(digests)
+    for name in headers:
+        yield f"headers/{name}", _of(headers, name)
+    for item in contents.parts:
+        yield f"parts/{item}", _of(contents.parts, item)
+
+
+def _ascending(files: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    return ((name, files[name]) for name in sorted(files))
+
+
+def _of(files: Mapping[str, bytes], name: str) -> Source:
+    return lambda: (files[name],)
 
 
 def _chain(folder: str, chain: ChainFiles) -> Iterator[tuple[str, Source]]:
@@ -187,14 +202,21 @@ def _whole(data: bytes) -> Source:
     return lambda: (data,)
 
 
-def _lines(lines: Sequence[bytes]) -> Source:
+def _lines(lines: Iterable[bytes]) -> Source:
     return _blocks(lines, lambda line: line + b"\n")
 
 
-def _blocks(rows: Sequence[_Row], encode: Callable[[_Row], bytes]) -> Source:
+def _blocks(rows: Iterable[_Row], encode: Callable[[_Row], bytes]) -> Source:
     def pieces() -> Iterable[bytes]:
-        for start in range(0, len(rows), _BLOCK):
-            yield b"".join(map(encode, rows[start : start + _BLOCK]))
+        block: list[bytes] = []
+        size = 0
+        for row in rows:
+            block.append(encode(row))
+            size += len(block[-1])
+            if size >= _BLOCK:
+                yield b"".join(block)
+                block, size = [], 0
+        yield b"".join(block)
 
     return pieces
 

@@ -19,9 +19,12 @@ def recorded(response: Response, lodged: Lodged) -> None:
 
 def zipped(file: BinaryIO, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A ZIP from a temporary file, which is closed when it has been sent."""
-    return StreamingResponse(
-        _pieces(file), status, {"Cache-Control": "no-store", **(headers or {})}, media_type="application/zip"
-    )
+    return from_file(file, "application/zip", status=status, headers=headers)
+
+
+def from_file(file: BinaryIO, kind: str, *, status: int, headers: dict[str, str] | None = None) -> Response:
+    """What lies in a temporary file, which is closed when it has been sent."""
+    return StreamingResponse(_pieces(file), status, {"Cache-Control": "no-store", **(headers or {})}, media_type=kind)
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

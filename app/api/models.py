@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -257,10 +257,15 @@ class ReleaseOut(Recorded):
 
     headers: list[HeaderOut]
 
-    @classmethod
-    def of(cls, released: Released) -> Self:
-        """From the service's."""
-        return cls(record=RecordOut.of(released.lodged.record), headers=_headers(released.headers))
+    @staticmethod
+    def spelled(released: Released) -> Iterator[bytes]:
+        """Its JSON, a header at a time: all together may be more than memory is for."""
+        record = RecordOut.of(released.lodged.record)
+        yield b'{"record":%b,"headers":[' % record.model_dump_json().encode()
+        for number, (item, header) in enumerate(released.headers):
+            out = HeaderOut(item=item, header=base64.b64encode(header).decode())
+            yield (b"," if number else b"") + out.model_dump_json().encode()
+        yield b"]}"
 
 
 class DownloadOut(Recorded):
@@ -356,10 +361,6 @@ class MetadataOut(Out):
     token_endpoint_auth_methods_supported: list[str]
     token_endpoint_auth_signing_alg_values_supported: list[str]
     scopes_supported: list[str]
-
-
-def _headers(found: Sequence[tuple[str, bytes]]) -> list[HeaderOut]:
-    return [HeaderOut(item=item, header=base64.b64encode(header).decode()) for item, header in found]
 
 
 def _items(view: packages.View) -> list[ItemOut]:

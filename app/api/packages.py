@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from app.api.answers import recorded
+from app.api.answers import from_file, recorded
 from app.api.deps import CallerDep, Digest, Id, Octets, Once, RuntimeDep, body_of
 from app.api.exchanges import Cursor
 from app.api.gate import GuardedRoute
@@ -24,6 +24,7 @@ from app.api.models import (
 from app.api.problems import documented
 from app.db.models import PackageState
 from app.services import downloads, grants, headers, packages, receipts, uploads
+from app.services.bundles import spooled
 from app.services.packages import On
 from custody.text import to_time
 
@@ -147,12 +148,12 @@ def accept_conditions(command: Command, runtime: RuntimeDep, response: Response)
     return Recorded(record=RecordOut.of(lodged.record))
 
 
-@router.post("/{package}/release", status_code=201, responses=_LODGED, dependencies=[Once])
-def release(command: Command, runtime: RuntimeDep, response: Response) -> ReleaseOut:
+@router.post("/{package}/release", status_code=201, response_model=ReleaseOut, responses=_LODGED, dependencies=[Once])
+def release(command: Command, runtime: RuntimeDep) -> Response:
     """Be handed the headers of a grant; on record before they leave."""
     released = grants.release(command, runtime)
-    recorded(response, released.lodged)
-    return ReleaseOut.of(released)
+    file = spooled(lambda target: target.writelines(ReleaseOut.spelled(released)))
+    return from_file(file, "application/json", status=201 if released.lodged.fresh else 200)
 
 
 @router.post("/{package}/downloads", status_code=201, responses=_LODGED, dependencies=[Once])

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from app.db.fresh import Board, board
-from app.db.log_models import CheckpointRow, LedgerRow, LogLeaf, StatementRow
+from app.db.log_models import CheckpointRow, LedgerRow, LogLeaf
 from app.db.log_reader import LogReader
 from app.db.unit_of_work import reading
 from app.errors import NotFound, NotYetPublished
@@ -118,53 +117,6 @@ def _fresh(news: Board, entry: Entry, timeout: float) -> Record | None:
         return None
     proof = batch.proof(entry.hash)
     return Record(entry=entry.data, index=proof.index, proof=proof.encode().decode())
-
-
-@dataclass(frozen=True, slots=True)
-class ChainFiles:
-    """What a bundle carries of one chain, as of the newest checkpoint.
-
-    Attributes:
-        entries: Exact bytes, from seq 0.
-        leaves: For each entry `{hash, index, label, salt, seq}`, bytes in hex.
-        statements: Exact envelopes of the entries that carry one, in their order.
-    """
-
-    entries: list[bytes]
-    leaves: list[dict[str, Any]]
-    statements: list[bytes]
-
-
-def chain_files(session: Session, chain: str, size: int | None = None) -> ChainFiles:
-    """All that a checkpoint covers of a chain; empty for a chain without entries there.
-
-    Args:
-        session: A reading session, so that everything taken from it is of one moment.
-        chain: Handle, hex.
-        size: Of the checkpoint; the newest if None.
-    """
-    end = LogReader(session).size if size is None else size
-    rows = session.execute(
-        select(
-            LedgerRow.seq,
-            LedgerRow.body,
-            LedgerRow.hash,
-            LedgerRow.salt,
-            LedgerRow.label,
-            LogLeaf.idx,
-            StatementRow.envelope,
-        )
-        .join(LogLeaf, LogLeaf.ledger_id == LedgerRow.id)
-        .outerjoin(StatementRow, StatementRow.id == LedgerRow.statement_id)
-        .where(LedgerRow.chain == chain, LogLeaf.idx < end)
-        .order_by(LedgerRow.seq)
-    ).all()
-    leaves = [
-        {"hash": row.hash.hex(), "index": row.idx, "label": row.label.hex(), "salt": row.salt.hex(), "seq": row.seq}
-        for row in rows
-    ]
-    statements = [row.envelope for row in rows if row.envelope is not None]
-    return ChainFiles(entries=[row.body for row in rows], leaves=leaves, statements=statements)
 
 
 def _is_covered(session: Session, index: int) -> bool:

@@ -1,24 +1,24 @@
 """Gathering what proves a chain offline, as of the newest checkpoint, all from one snapshot of the database."""
 
 import tempfile
-from collections.abc import Callable, Iterable
-from typing import BinaryIO, Final, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import IO, BinaryIO, Final, cast
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from app.db.chain_files import ChainFiles as Gathered
+from app.db.chain_files import Statements, chain_files
 from app.db.log_reader import LogReader
 from app.db.models import Authority, Exchange, Grant, GrantHeader, Item, Package, PutHeader, Release
-from app.db.records import ChainFiles as Gathered
-from app.db.records import chain_files
 from app.errors import NotFound
 from app.services import brackets, headers, uploads
 from app.services.runtime import Runtime
 from custody import leaf, statement
 from custody.bundle import BundleContents, ChainFiles, write_bundle
-from custody.packing import LeafLine
 
 _SPOOL: Final = 8 * 1024 * 1024
+_AT_ONCE: Final = 256
 
 
 def spooled(write: Callable[[BinaryIO], None]) -> BinaryIO:
@@ -51,7 +51,7 @@ def write_registry(session: Session, target: BinaryIO, authority: str, *, origin
         inclusion=log.batch(_indices(gathered.values())),
         entries=None,
         registries={name: _chain(log, files) for name, files in gathered.items()},
-        statements=[envelope for files in gathered.values() for envelope in files.statements],
+        statements=_statements(session, gathered.values()),
     )
     write_bundle(target, contents)
 
@@ -82,60 +82,56 @@ def write_exchange(
     registries = _registries(session, exchange, log.size)
     gathered = [exchange, *registries.values()]
     packages = list(session.scalars(select(Package.id).join(Exchange).where(Exchange.handle == chain)))
-    envelopes = [envelope for files in gathered for envelope in files.statements]
+    envelopes = _statements(session, gathered)
     policy = runtime.witnesses
     stamped = brackets.stamped(session, _indices(gathered), log.size)
     around = brackets.around(session, policy.policy, _indices([exchange]), log.size)
     checkpoints = around | stamped.checkpoints  # a note that was stamped stays as it was
-    contents = BundleContents(
-        kind=kind,
-        chain=bytes.fromhex(chain),
-        checkpoint=log.cosigned(),
-        inclusion=log.batch(_indices(gathered)),
-        entries=_chain(log, exchange),
-        registries={name: _chain(log, files) for name, files in registries.items()},
-        statements=envelopes,
-        headers=_headers(session, packages, authority, runtime) if kind == "exchange" else [],
-        parts=_parts(session, packages),
-        policy=None if policy.policy.is_none else policy.text,
-        checkpoints=checkpoints,
-        consistency=_consistency(log, envelopes, checkpoints),
-        stamps=stamped.files,
-    )
-    write_bundle(target, contents)
+    with tempfile.SpooledTemporaryFile(max_size=_SPOOL) as scratch:
+        contents = BundleContents(
+            kind=kind,
+            chain=bytes.fromhex(chain),
+            checkpoint=log.cosigned(),
+            inclusion=log.batch(_indices(gathered)),
+            entries=_chain(log, exchange),
+            registries={name: _chain(log, files) for name, files in registries.items()},
+            statements=envelopes,
+            headers=_Headers(session, packages, authority, runtime, scratch) if kind == "exchange" else {},
+            parts=_parts(session, packages),
+            policy=None if policy.policy.is_none else policy.text,
+            checkpoints=checkpoints,
+            consistency=_consistency(log, envelopes, checkpoints),
+            stamps=stamped.files,
+        )
+        write_bundle(target, contents)
 
 
 def _gather(session: Session, handle: str, size: int) -> Gathered:
     files = chain_files(session, handle, size)
-    if not files.leaves:
+    if files.last is None:
         raise NotFound("the checkpoint does not cover this chain yet")
     return files
 
 
 def _chain(log: LogReader, files: Gathered) -> ChainFiles:
     """The chain with the proof that nothing follows its last entry."""
-    lines = [
-        LeafLine(
-            seq=line["seq"],
-            index=line["index"],
-            hash=bytes.fromhex(line["hash"]),
-            label=bytes.fromhex(line["label"]),
-            salt=bytes.fromhex(line["salt"]),
-        )
-        for line in files.leaves
-    ]
-    last = lines[-1]
-    return ChainFiles(files.entries, lines, log.tail(leaf.next_label(last.salt, last.hash)))
+    assert files.last is not None
+    label = leaf.next_label(files.last.salt, files.last.hash)
+    return ChainFiles(files.entries, files.leaves, log.tail(label))
 
 
 def _indices(chains: Iterable[Gathered]) -> list[int]:
-    return sorted(line["index"] for files in chains for line in files.leaves)
+    return sorted(index for files in chains for index in files.indices)
+
+
+def _statements(session: Session, chains: Iterable[Gathered]) -> Statements:
+    return Statements(session, (each for files in chains for each in files.statements))
 
 
 def _registries(session: Session, exchange: Gathered, size: int) -> dict[str, Gathered]:
     """The registry of every authority that the chain names: signers, parties, auditors, recipients."""
     names: set[str] = set()
-    for envelope in exchange.statements:
+    for envelope in _statements(session, [exchange]):
         payload = statement.parse(envelope).payload
         detail = payload.get("detail", {})
         names |= {payload["signer"]["authority"], *detail.get("parties", ()), *detail.get("auditors", ())}
@@ -145,15 +141,43 @@ def _registries(session: Session, exchange: Gathered, size: int) -> dict[str, Ga
     return {row.id: _gather(session, row.handle, size) for row in rows}
 
 
-def _headers(session: Session, packages: list[str], authority: str, runtime: Runtime) -> list[bytes]:
-    """Headers of grants that this authority brought or was handed: a bundle hands out no other."""
+class _Headers(Mapping[str, bytes]):
+    """Headers of grants that this authority brought or was handed: a bundle hands out no other.
+
+    Each is read from the store once, into a temporary file; held are their digests and where they lie there.
+    """
+
+    def __init__(
+        self, session: Session, packages: list[str], authority: str, runtime: Runtime, scratch: IO[bytes]
+    ) -> None:
+        self._scratch = scratch
+        self._places: dict[str, tuple[int, int]] = {}
+        end = 0
+        for sha256 in session.scalars(_handed(packages, authority).execution_options(yield_per=_AT_ONCE)):
+            size = scratch.write(headers.read(runtime, sha256))
+            self._places[sha256] = (end, size)
+            end += size
+
+    def __getitem__(self, name: str) -> bytes:
+        place, size = self._places[name]
+        self._scratch.seek(place)
+        return self._scratch.read(size)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def _handed(packages: list[str], authority: str) -> Select[str]:
     brought = select(PutHeader.sha256).where(PutHeader.package_id.in_(packages), PutHeader.authority == authority)
     handed = (
         select(GrantHeader.sha256)
         .join(Release, (Release.grant_id == GrantHeader.grant_id) & (Release.item_id == GrantHeader.item_id))
         .where(Release.authority == authority)
     )
-    query = (
+    return (
         select(GrantHeader.sha256)
         .join(Grant, Grant.statement_id == GrantHeader.grant_id)
         .where(Grant.package_id.in_(packages), Grant.destroyed.is_(False))
@@ -161,7 +185,6 @@ def _headers(session: Session, packages: list[str], authority: str, runtime: Run
         .distinct()
         .order_by(GrantHeader.sha256)
     )
-    return [headers.read(runtime, sha256) for sha256 in session.scalars(query)]
 
 
 def _parts(session: Session, packages: list[str]) -> dict[str, bytes]:

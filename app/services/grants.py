@@ -1,10 +1,12 @@
 """Grants after the manifest, the acceptance of their conditions, and the release of headers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from app.db.models import Acceptance, Grant, GrantHeader, GrantKind, GrantRecipient, Item, Release, StatementRow
@@ -18,13 +20,15 @@ from app.services.runtime import Runtime
 from app.services.statements import Admitted
 from custody import statement
 
+_AT_ONCE: Final = 256
+
 
 @dataclass(frozen=True)
 class Released:
-    """Headers that leave, each with its item; the release is on record."""
+    """Headers that leave, each with its item, read when they are asked for; the release is on record."""
 
     lodged: Lodged
-    headers: Sequence[tuple[str, bytes]]
+    headers: Iterator[tuple[str, bytes]]
 
 
 @retried
@@ -95,18 +99,10 @@ def release(command: On, runtime: Runtime) -> Released:
         if entry is None:
             noted: dict[str, Any] = {"headers": len(wanted), **command.caller.noted()}
             entry = statements.append(session, runtime, said, at=command.at, noted=noted)
-            known = select(Release.item_id).where(
-                Release.grant_id == grant.statement_id, Release.authority == authority
-            )
-            gone = set(session.scalars(known))
-            session.add_all(
-                Release(grant_id=grant.statement_id, authority=authority, item_id=row.item_id, released_at=command.at)
-                for row in wanted
-                if row.item_id not in gone
-            )
+            _note_release(session, grant, authority, wanted, command.at)
             uow.commit()
     lodged = await_record(runtime, entry, fresh=said.earlier is None)
-    return Released(lodged, [(row.item_id, headers.read(runtime, row.sha256)) for row in wanted])
+    return Released(lodged, ((item, headers.read(runtime, sha256)) for item, sha256 in wanted))
 
 
 def _check_grant(session: Session, found: InPackage, said: Admitted, command: On) -> None:
@@ -147,12 +143,26 @@ def _check_releasable(session: Session, found: InPackage, grant: Grant, command:
         )
 
 
-def _wanted(session: Session, grant: Grant, items: list[str] | None) -> list[GrantHeader]:
-    query = select(GrantHeader).where(GrantHeader.grant_id == grant.statement_id).order_by(GrantHeader.item_id)
-    rows = [row for row in session.scalars(query) if items is None or row.item_id in items]
-    if items is not None and len(rows) != len(items):
-        raise StatementRefused(f"the grant has {len(rows)} of the {len(items)} items that are asked for")
-    return rows
+def _wanted(session: Session, grant: Grant, items: list[str] | None) -> list[tuple[str, str]]:
+    """Item and header of each that is asked for."""
+    query = select(GrantHeader.item_id, GrantHeader.sha256).where(GrantHeader.grant_id == grant.statement_id)
+    named = None if items is None else frozenset(items)
+    rows = session.execute(query.order_by(GrantHeader.item_id).execution_options(yield_per=_AT_ONCE))
+    found = [(item, sha256) for item, sha256 in rows if named is None or item in named]
+    if items is not None and len(found) != len(items):
+        raise StatementRefused(f"the grant has {len(found)} of the {len(items)} items that are asked for")
+    return found
+
+
+def _note_release(
+    session: Session, grant: Grant, authority: str, wanted: Sequence[tuple[str, str]], at: datetime
+) -> None:
+    known = select(Release.item_id).where(Release.grant_id == grant.statement_id, Release.authority == authority)
+    gone = set(session.scalars(known))
+    fresh = (item for item, _ in wanted if item not in gone)
+    while some := list(islice(fresh, _AT_ONCE)):
+        common = {"grant_id": grant.statement_id, "authority": authority, "released_at": at}
+        session.execute(insert(Release), [{"item_id": item, **common} for item in some])
 
 
 def _said(session: Session, grant: Grant) -> dict[str, Any]:

@@ -4,9 +4,9 @@ import pytest
 from sqlalchemy import select
 
 from app.db import ledger, log_reader, tails
+from app.db.chain_files import Statements, chain_files
 from app.db.log_models import LogLeaf
 from app.db.log_reader import LogReader
-from app.db.records import chain_files
 from app.errors import NotFound
 from custody import batch, leaf, merkle, tail
 from tests.app.db.world import ORIGIN, START
@@ -29,8 +29,8 @@ def fill(world, chain, counts):
 
 
 def next_label(session, chain):
-    last = chain_files(session, chain).leaves[-1]
-    return leaf.next_label(bytes.fromhex(last["salt"]), bytes.fromhex(last["hash"]))
+    last = chain_files(session, chain).last
+    return leaf.next_label(last.salt, last.hash)
 
 
 def test_every_leaf_is_included_and_every_older_checkpoint_is_consistent(world):
@@ -121,7 +121,7 @@ def test_a_checkpoint_shows_no_tail_of_leaves_that_are_not_signed_yet(world, mon
         assert log_reader.committed_size(session) == 45
         assert LogReader(session).size == 4
         check_tail(session, chain)
-        assert len(chain_files(session, chain).entries) == 3
+        assert len(list(chain_files(session, chain).entries)) == 3
 
 
 def test_a_kept_tail_that_is_far_behind_is_made_anew(world, monkeypatch):
@@ -140,14 +140,17 @@ def test_the_files_of_a_chain_give_every_leaf_of_it(world):
         fill(world, other, (1,))
     with world.reading() as session:
         files = chain_files(session, chain)
-        assert [line["seq"] for line in files.leaves] == list(range(6))
+        assert [line.seq for line in files.leaves] == list(range(6))
+        assert [line.index for line in files.leaves] == files.indices
+        assert list(files.leaves)[-1] == files.last
         label = leaf.first_label(ORIGIN, bytes.fromhex(chain))
         for data, line in zip(files.entries, files.leaves, strict=True):
-            salt, digest = bytes.fromhex(line["salt"]), bytes.fromhex(line["hash"])
-            assert line["label"] == label.hex()
-            assert session.get(LogLeaf, line["index"]).data == leaf.entry_leaf(label, leaf.commitment(salt, digest))
-            assert leaf.sha256(data).digest() == digest
-            label = leaf.next_label(salt, digest)
+            assert line.label == label
+            assert session.get(LogLeaf, line.index).data == leaf.entry_leaf(
+                label, leaf.commitment(line.salt, line.hash)
+            )
+            assert leaf.sha256(data).digest() == line.hash
+            label = leaf.next_label(line.salt, line.hash)
         assert files.statements == []
 
 
@@ -163,7 +166,9 @@ def test_the_files_of_a_registry_have_its_statements_in_order(world):
         uow.commit()
     world.sequencer.run_once()
     with world.reading() as session:
-        assert chain_files(session, party.chain.handle).statements == [each.envelope for each in said]
+        found = chain_files(session, party.chain.handle).statements
+        assert found == [(each.id, len(each.envelope)) for each in said]
+        assert sorted(Statements(session, found)) == sorted(each.envelope for each in said)
 
 
 def test_a_log_without_checkpoint_shows_nothing(world):
