@@ -81,7 +81,11 @@ def load(data: bytes, *, max_bytes: int) -> dict[str, Any]:
 
 
 def dump(obj: dict[str, Any]) -> bytes:
-    """Spell an object known to be inside the profile."""
+    """Spell an object known to be inside the profile.
+
+    Raises:
+        NotCanonical: It was not: it cannot be spelled at all. What can be is not looked into (see `encode`).
+    """
     try:
         return orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)
     except (orjson.JSONEncodeError, TypeError) as error:

@@ -15,7 +15,11 @@ class DecimalMalformed(FormatError):
 
 
 def from_decimal(text: str) -> int:
-    """The number of its only spelling."""
+    """The number of its only spelling.
+
+    Raises:
+        DecimalMalformed: Not digits without a leading zero, or 2^63 and more.
+    """
     if not _DECIMAL.match(text) or int(text) > MAX_DECIMAL:
         raise DecimalMalformed(f"{text[:40]!r} is not a decimal number below 2^63")
     return int(text)

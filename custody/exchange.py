@@ -131,14 +131,22 @@ class Exchange:
         self.length += 1
 
     def package_of(self, statement_id: str) -> Package:
-        """The package whose manifest or grant has this id."""
+        """The package whose manifest or grant has this id.
+
+        Raises:
+            ExchangeRuleBroken: No manifest or grant with this id came before.
+        """
         try:
             return self.packages[self._statements[statement_id]]
         except KeyError:
             raise ExchangeRuleBroken(f"no manifest or grant with id {statement_id} stands before") from None
 
     def package(self, package_id: str) -> Package:
-        """A package that was declared before."""
+        """A package that was declared before.
+
+        Raises:
+            ExchangeRuleBroken: It was not.
+        """
         try:
             return self.packages[package_id]
         except KeyError:

@@ -197,7 +197,11 @@ class InventoryReader:
         return (line for _, line in self.raw_lines())
 
     def raw_lines(self) -> Iterator[tuple[bytes, Line]]:
-        """The same, each with its bytes, LF excluded."""
+        """The same, each with its bytes, LF excluded.
+
+        Raises:
+            NotCanonical, SchemaMismatch, InventoryMalformed: It is no inventory.
+        """
         before = b""
         for _ in range(self.head["count"]):
             data = self._read()

@@ -121,7 +121,11 @@ class SigningKey:
 
     @classmethod
     def generate(cls, alg: str = "ed25519") -> "SigningKey":
-        """A new key of `ed25519`, `es256` or `ml-dsa-65`."""
+        """A new key of `ed25519`, `es256` or `ml-dsa-65`.
+
+        Raises:
+            KeyMalformed: Another algorithm.
+        """
         match alg:
             case "ed25519":
                 return cls.of(ed25519.Ed25519PrivateKey.generate())

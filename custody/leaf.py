@@ -42,17 +42,29 @@ class TailLeaf:
 
 
 def commitment(salt: bytes, entry_hash: bytes) -> bytes:
-    """C(k): binds a leaf to an entry by its hash, and hides it behind the 32-byte salt."""
+    """C(k): binds a leaf to an entry by its hash, and hides it behind the 32-byte salt.
+
+    Raises:
+        LeafMalformed: One of them is not 32 bytes.
+    """
     return sha256(b"rogatory/leaf/v1\x00" + _sized(salt) + _sized(entry_hash)).digest()
 
 
 def first_label(origin: str, handle: bytes) -> bytes:
-    """Label of the entry with `seq` 0 in the chain with this 32-byte handle, in the log of this origin."""
+    """Label of the entry with `seq` 0 in the chain with this 32-byte handle, in the log of this origin.
+
+    Raises:
+        LeafMalformed: The handle is not 32 bytes.
+    """
     return sha256(b"rogatory/first/v1\x00" + sha256(origin.encode()).digest() + _sized(handle)).digest()
 
 
 def next_label(salt: bytes, entry_hash: bytes) -> bytes:
-    """Label of the successor of the entry with this salt and hash."""
+    """Label of the successor of the entry with this salt and hash.
+
+    Raises:
+        LeafMalformed: One of them is not 32 bytes.
+    """
     if not len(salt) == len(entry_hash) == _HASH_SIZE:
         raise LeafMalformed(f"{len(salt)}, {len(entry_hash)} bytes where a label is made of {_HASH_SIZE}")
     return sha256(b"rogatory/next/v1\x00" + salt + entry_hash).digest()
@@ -64,24 +76,40 @@ def registry_handle(origin: str, authority: str) -> bytes:
 
 
 def entry_leaf(label: bytes, commitment: bytes) -> bytes:
-    """The 65 bytes of leaf data of an entry."""
+    """The 65 bytes of leaf data of an entry.
+
+    Raises:
+        LeafMalformed: One of them is not 32 bytes.
+    """
     return _ENTRY + _sized(label) + _sized(commitment)
 
 
 def entry_leaf_hash(label: bytes, salt: bytes, entry_hash: bytes) -> bytes:
-    """The leaf hash of an entry's leaf: `merkle.leaf_hash(entry_leaf(label, commitment(salt, entry_hash)))`, sooner."""
+    """The leaf hash of an entry's leaf: `merkle.leaf_hash(entry_leaf(label, commitment(salt, entry_hash)))`, sooner.
+
+    Raises:
+        LeafMalformed: One of them is not 32 bytes.
+    """
     if not len(label) == len(salt) == len(entry_hash) == _HASH_SIZE:
         raise LeafMalformed(f"{len(label)}, {len(salt)}, {len(entry_hash)} bytes where a leaf is made of {_HASH_SIZE}")
     return sha256(b"\x00\x01" + label + sha256(b"rogatory/leaf/v1\x00" + salt + entry_hash).digest()).digest()
 
 
 def tail_leaf(root: bytes) -> bytes:
-    """The 33 bytes of leaf data that hold a tail root."""
+    """The 33 bytes of leaf data that hold a tail root.
+
+    Raises:
+        LeafMalformed: The root is not 32 bytes.
+    """
     return _TAIL + _sized(root)
 
 
 def dummy_leaf(noise: bytes) -> bytes:
-    """An entry leaf that stands for nothing, of 64 random bytes: a fixed cadence of leaves hides traffic."""
+    """An entry leaf that stands for nothing, of 64 random bytes: a fixed cadence of leaves hides traffic.
+
+    Raises:
+        LeafMalformed: They are not 64.
+    """
     if len(noise) != ENTRY_LEAF_SIZE - 1:
         raise LeafMalformed(f"{len(noise)} random bytes, expected {ENTRY_LEAF_SIZE - 1}")
     return _ENTRY + noise

@@ -83,7 +83,11 @@ def verify_inclusion(*, index: int, size: int, leaf: bytes, path: Sequence[bytes
 
 
 def root_of_path(*, index: int, size: int, leaf: bytes, path: Sequence[bytes]) -> bytes:
-    """The root that a leaf and its path lead to; arguments and errors of the path as for `verify_inclusion`."""
+    """The root that a leaf and its path lead to; arguments as for `verify_inclusion`.
+
+    Raises:
+        ProofMalformed: Wrong shape for (index, size), or a hash that is not 32 bytes.
+    """
     if not 0 <= index < size <= MAX_SIZE:
         raise ProofMalformed(f"index {index} is outside a tree of {size} leaves")
     _check_hashes(leaf, *path)

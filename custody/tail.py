@@ -53,7 +53,11 @@ class LabelPresent(VerificationError):
 
 
 def bucket_of(label: bytes) -> int:
-    """The bucket of a label: its first two bytes."""
+    """The bucket of a label: its first two bytes.
+
+    Raises:
+        TailMalformed: The label is not 32 bytes.
+    """
     if len(label) != _HASH_SIZE:
         raise TailMalformed(f"a label of {len(label)} bytes, expected {_HASH_SIZE}")
     return label[0] << 8 | label[1]

@@ -23,7 +23,11 @@ class TextMalformed(FormatError):
 
 
 def from_hex(text: str, size: int | None = None) -> bytes:
-    """Bytes of lower-case hex; `size` in bytes when it is fixed."""
+    """Bytes of lower-case hex; `size` in bytes when it is fixed.
+
+    Raises:
+        TextMalformed: Not hex, upper case, or of another size.
+    """
     if not _HEX.match(text):
         raise TextMalformed(f"{text[:80]!r} is not lower-case hex")
     data = bytes.fromhex(text)
@@ -38,7 +42,11 @@ def to_base64(data: bytes) -> str:
 
 
 def from_base64(text: str, size: int | None = None) -> bytes:
-    """Bytes of padded standard base64 in its only spelling; `size` in bytes when it is fixed."""
+    """Bytes of padded standard base64 in its only spelling; `size` in bytes when it is fixed.
+
+    Raises:
+        TextMalformed: Not base64, not its only spelling, or of another size.
+    """
     try:
         data = base64.b64decode(text.encode("ascii"), validate=True)
     except (binascii.Error, ValueError) as error:
@@ -56,7 +64,11 @@ def to_time(at: datetime) -> str:
 
 
 def from_time(text: str) -> datetime:
-    """The aware UTC time of its only spelling."""
+    """The aware UTC time of its only spelling.
+
+    Raises:
+        TextMalformed: Another spelling, or no instant of the calendar.
+    """
     if not _TIME.match(text):
         raise TextMalformed(f"{text[:40]!r} is not a time YYYY-MM-DDTHH:MM:SS.ffffffZ")
     try:

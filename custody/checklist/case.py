@@ -169,26 +169,42 @@ class Case:
         return {name: chain for name, chain in self.chains.items() if name not in (EXCHANGE, SERVICE)}
 
     def need_chains(self) -> None:
-        """Go on only if every entry and leaf line was understood."""
+        """Go on only if every entry and leaf line was understood.
+
+        Raises:
+            NotChecked: Some were not.
+        """
         unread = [chain.folder or "./" for chain in self.chains.values() if not chain.understood]
         if unread:
             raise NotChecked(say("reason.lines-unread", files=unread))
 
     def need_statements(self) -> None:
-        """Go on only if, besides, every statement was understood."""
+        """Go on only if, besides, every statement was understood.
+
+        Raises:
+            NotChecked: Some were not.
+        """
         self.need_chains()
         if not self.statements_understood:
             raise NotChecked(say("reason.statements-unread"))
 
     def need_exchange(self) -> Chain:
-        """The exchange's chain, with all its statements understood."""
+        """The exchange's chain, with all its statements understood.
+
+        Raises:
+            NotChecked: There is none, or some were not.
+        """
         self.need_statements()
         if self.exchange is None:
             raise NotChecked(say("reason.no-exchange"))
         return self.exchange
 
     def need_checkpoint(self) -> Checkpoint:
-        """The checkpoint, if it was understood. Nobody has verified its signatures yet."""
+        """The checkpoint, if it was understood. Nobody has verified its signatures yet.
+
+        Raises:
+            NotChecked: It was not.
+        """
         if self.checkpoint is None:
             raise NotChecked(say("reason.checkpoint-unread"))
         return self.checkpoint
