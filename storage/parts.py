@@ -5,20 +5,11 @@ bytes. The rule is the manifest's (docs/spec/digests.md) and fits S3 multipart u
 10,000 parts. `custody.digest.grid` states the same rule for clients.
 """
 
-from typing import NamedTuple
-
 from storage.interface import GridViolation
 
 MIN_PART = 16 * 1024 * 1024
 MAX_PART = 4 * 1024 * 1024 * 1024
 MAX_PARTS = 10_000
-
-
-class Place(NamedTuple):
-    """A place in a body: the part, and the offset inside it."""
-
-    part: int
-    offset: int
 
 
 def grid(size: int, *, minimum: int = MIN_PART) -> int:
@@ -37,13 +28,6 @@ def grid(size: int, *, minimum: int = MIN_PART) -> int:
     while part_size * MAX_PARTS < size:
         part_size *= 2
     return part_size
-
-
-def part_of(offset: int, part_size: int) -> Place:
-    """The part that the byte at `offset` of a body belongs to, and its offset there."""
-    if offset < 0:
-        raise GridViolation(f"offset {offset}, expected 0 or more")
-    return Place(part=offset // part_size + 1, offset=offset % part_size)
 
 
 def part_sizes(size: int, part_size: int) -> list[int]:

@@ -70,13 +70,6 @@ class Refused(ClientError):
     exit_code = 7
 
 
-class PartlyDone(ClientError):
-    """Some of it was done; the message says what was not."""
-
-    code = "partly-done"
-    exit_code = 8
-
-
 class Tampered(ClientError):
     """Bytes are not those that were signed for."""
 

@@ -31,7 +31,6 @@ _MAC_LINE = re.compile(rb"--- ([A-Za-z0-9+/]{43})\n")
 _MAC_LINE_LENGTH = 48
 _COLUMNS = 64
 _BYTES_PER_LINE = 48
-_MAC_SIZE = 32
 _WRAPPED_SIZE = FILE_KEY_SIZE + 16
 # Stanza type as spelled in the header: (its kind here, size of its one argument in bytes).
 _SHAPES = {"X25519": (X25519, 32), "mlkem768x25519": (HYBRID, 1120)}

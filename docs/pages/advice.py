@@ -170,7 +170,6 @@ BY_CODE = {
     "rogatory:refused": "the message names the rule",
     "rogatory:file-exposed": "make it readable for its owner alone, and consider who could read it until now",
     "rogatory:file-exists": "choose another place; secrets are never overwritten",
-    "rogatory:partly-done": "run the same command again for the rest",
     "rogatory:tampered": _DISTRUST,
     "rogatory:signer": "compare key ids with those you pinned; never pin a key that a bundle brings",
     "rogatory:time": "set this machine's clock, or fetch a newer checkpoint",

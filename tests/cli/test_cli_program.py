@@ -36,7 +36,6 @@ CODES = [
     (errors.Refused("m"), 7),
     (PermissionError(errno.EACCES, "permission denied", "x"), 7),
     (FileExistsError(errno.EEXIST, "file exists", "x"), 7),
-    (errors.PartlyDone("m"), 8),
     (errors.Tampered("m"), 20),
     (VerificationError("m"), 20),
     (errors.SignerProblem("m"), 22),

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from storage import keys
 from storage.interface import GridViolation, KeyMalformed
-from storage.parts import MAX_PART, MAX_PARTS, MIN_PART, grid, part_of, part_sizes
+from storage.parts import MAX_PART, MAX_PARTS, MIN_PART, grid, part_sizes
 
 LARGEST = MAX_PARTS * MAX_PART
 HEX = "0123456789abcdef" * 2
@@ -43,19 +43,6 @@ def test_part_sizes_add_up_and_only_the_last_is_short(size, part_size):
 def test_a_body_beyond_ten_thousand_parts_is_refused(size):
     with pytest.raises(GridViolation):
         part_sizes(size, 16)
-
-
-@given(st.integers(0, LARGEST), st.sampled_from([16, MIN_PART, MAX_PART]))
-def test_part_of_is_the_inverse_of_the_grid_offset(offset, part_size):
-    place = part_of(offset, part_size)
-    assert (place.part - 1) * part_size + place.offset == offset
-    assert place.part >= 1
-    assert 0 <= place.offset < part_size
-
-
-def test_no_part_lies_before_the_body():
-    with pytest.raises(GridViolation):
-        part_of(-1, 16)
 
 
 def test_names_are_safe_keys_of_hex_only():
