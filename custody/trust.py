@@ -22,8 +22,8 @@ from custody.text import from_base64, to_base64
 MAX_TRUST: Final = 4 * 1024 * 1024
 CHECKS: Final = (
     "packing", "canonical", "bodies", "chain", "statements", "registries", "signers", "signatures", "rules", "labels",
-    "inclusion", "log", "quorum", "consistency", "completeness", "time", "timestamps", "conditions", "digests",
-    "headers", "table", "items",
+    "inclusion", "log", "quorum", "consistency", "completeness", "succession", "time", "timestamps", "conditions",
+    "digests", "headers", "table", "items",
 )  # fmt: skip
 """Ids of all checks in the order in which they are made and reported. They never change their meaning."""
 

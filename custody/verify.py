@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from custody.bundle import open_bundle
-from custody.checklist import chains, clock, disk, evidence, form, proving, signing, stamps, views
+from custody.bundle import Bundle, open_bundle
+from custody.checklist import chains, clock, disk, evidence, form, proving, signing, stamps, succession, views
 from custody.checklist.case import Case, load
 from custody.errors import CustodyError, FormatError
 from custody.report import Check, Fault, NotChecked, Place, Report, Status, Withheld
@@ -40,6 +40,7 @@ FUNCTIONS: Final[Mapping[str, _Function]] = {
     "quorum": proving.quorum,
     "consistency": views.consistency,
     "completeness": views.completeness,
+    "succession": succession.succession,
     "time": clock.times,
     "timestamps": stamps.timestamps,
     "conditions": evidence.conditions,
@@ -59,6 +60,8 @@ def verify_bundle(
     now: datetime | None = None,
     mirror: Path | None = None,
     since: Path | None = None,
+    before: Path | None = None,
+    before_trust: Trust | None = None,
     processes: int | None = None,
     check_signatures: bool = True,
     allow_withheld: bool = False,
@@ -74,6 +77,8 @@ def verify_bundle(
         now: The verifier's clock, if it is to count: nothing may be signed after it.
         mirror: Directory with the log's tiles; labels, tails and roots are then recomputed from it.
         since: An older (or newer) bundle or checkpoint of the same log, for rollback and split views.
+        before: A bundle of the log that this one succeeds, best from its end: what goes on here is held to it.
+        before_trust: The trust file of that log; without one nothing in that bundle is believed.
         processes: For signatures; default all cores. Fewer than 2,000 signatures are checked in this process.
         check_signatures: False leaves them out; they are then NOT CHECKED.
         allow_withheld: Entries that are proven but not disclosed do not make the verdict "incomplete".
@@ -88,18 +93,43 @@ def verify_bundle(
         return _unopened(trust, error)
     try:
         with _uncollected():
-            asked = (items, now, mirror, since, processes, check_signatures)
-            return _check(lambda: Case(bundle, trust, *asked), allow_withheld=allow_withheld)
+            asked = (now, processes, check_signatures)
+            earlier = _earlier(before, before_trust or Trust.none(), asked, allow_withheld=allow_withheld)
+            make = _maker(bundle, trust, asked, items=items, mirror=mirror, since=since, before=earlier)
+            return _check(make, allow_withheld=allow_withheld)[0]
     finally:
         bundle.close()
 
 
-def _check(make: Callable[[], Case], *, allow_withheld: bool) -> Report:
-    """Make all checks; when it returns the case is gone, so that nobody looks for cycles in it."""
+_Asked = tuple[datetime | None, int | None, bool]
+"""The verifier's clock, processes, and whether signatures are checked."""
+
+
+def _maker(bundle: Bundle, trust: Trust, asked: _Asked, **brought: Any) -> Callable[[], Case]:
+    now, processes, check_signatures = asked
+    return lambda: Case(bundle, trust, now=now, processes=processes, check_signatures=check_signatures, **brought)
+
+
+def _check(make: Callable[[], Case], *, allow_withheld: bool) -> tuple[Report, Case]:
+    """Make all checks; nobody keeps the case for long, so that nobody looks for cycles in it."""
     case = make()
     load(case)
     checks = tuple(_run(name, function, case) for name, function in FUNCTIONS.items())
-    return _report(case, checks, allow_withheld=allow_withheld)
+    return _report(case, checks, allow_withheld=allow_withheld), case
+
+
+def _earlier(path: Path | None, trust: Trust, asked: _Asked, *, allow_withheld: bool) -> succession.Before | None:
+    """The bundle of the log before, judged like any other; everything that is needed of it is read by then."""
+    if path is None:
+        return None
+    try:
+        bundle = open_bundle(path)
+    except FormatError as error:
+        return succession.Before(_unopened(trust, error), None)
+    try:
+        return succession.Before(*_check(_maker(bundle, trust, asked), allow_withheld=allow_withheld))
+    finally:
+        bundle.close()
 
 
 @contextmanager
@@ -157,7 +187,8 @@ def _report(case: Case, checks: tuple[Check, ...], *, allow_withheld: bool) -> R
 def _asked(case: Case) -> set[str]:
     """What the reader demands by what it brings: a comparison that then cannot be made must not end in "verified"."""
     asked = {"consistency"} if case.since is not None or case.mirror is not None else set()
-    return asked | ({"completeness"} if case.mirror is not None else set())
+    asked |= {"completeness"} if case.mirror is not None else set()
+    return asked | ({"succession"} if case.before is not None else set())
 
 
 def _trusting(case: Case, passed: set[str]) -> list[Phrase]:
@@ -171,6 +202,8 @@ def _trusting(case: Case, passed: set[str]) -> list[Phrase]:
         lines.append(say("trusting.one-log"))
     if "completeness" not in passed:
         lines.append(say("trusting.nothing-follows"))
+    if case.continues and "succession" not in passed:
+        lines.append(say("trusting.earlier", origins=case.continues))
     stamped = "timestamps" in passed
     if stamped:
         lines.append(say("trusting.stamps"))

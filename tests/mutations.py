@@ -26,7 +26,9 @@ from tests.unmissed import REASONS
 from tests.verifier import test_bundle_vectors as bundles
 
 ROOT = Path(__file__).resolve().parents[1]
-CHECKLIST = ("case", "chains", "clock", "disk", "evidence", "form", "mirror", "proving", "signing", "stamps", "views")
+CHECKLIST = (
+    "case", "chains", "clock", "disk", "evidence", "form", "mirror", "proving", "signing", "stamps", "succession", "views",
+)  # fmt: skip
 BASE = (
     "archive", "batch", "bundle", "canonical", "checkpoint", "checkpoint_text", "cosignature", "decimal", "der", "ed25519",
     "entry", "events", "exchange", "keys", "leaf", "manifest", "merkle", "note", "packing", "policy", "proof", "registry",

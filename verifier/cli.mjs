@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // The verifier without a page, as docs/spec/vectors.md has it:
-//   node verifier/cli.mjs verify BUNDLE [--trust FILE] [--items DIR] [--mirror DIR] [--since FILE] [--allow-withheld]
-//                                       [--now TIME] [--lang LANG] [--json]   the report and its exit code
+//   node verifier/cli.mjs verify BUNDLE [--trust FILE] [--items DIR] [--mirror DIR] [--since FILE] [--before FILE]
+//                                       [--before-trust FILE] [--allow-withheld] [--now TIME] [--lang LANG] [--json]
+//                                                                  the report and its exit code
 //   node verifier/cli.mjs vectors FILE...                          one JSON line for each single-fact vector
 //   node verifier/cli.mjs cases [--text LANG,...] FILE...        one JSON line, a report, for each bundle vector; its text
 
@@ -50,7 +51,8 @@ function readOptions(words) {
   while (words.length) {
     const word = words.shift();
     if (word === "--trust") options.trust = new Uint8Array(readFileSync(words.shift()));
-    else if (word === "--items" || word === "--mirror" || word === "--since") options[word.slice(2)] = given(words.shift());
+    else if (word === "--before-trust") options.beforeTrust = new Uint8Array(readFileSync(words.shift()));
+    else if (["--items", "--mirror", "--since", "--before"].includes(word)) options[word.slice(2)] = given(words.shift());
     else if (word === "--allow-withheld") options.allowWithheld = true;
     else if (word === "--now") options.now = instant(words.shift());
     else if (word === "--lang") options.language = words.shift();
@@ -80,7 +82,8 @@ async function runCase(file) {
   const found = JSON.parse(readFileSync(file, "utf8"));
   const options = { allowWithheld: found.allow_withheld, now: found.now && instant(found.now) };
   if (found.trust) options.trust = bytesOf(found.trust, dirname(file));
-  for (const name of ["items", "mirror", "since"]) if (found[name]) options[name] = unpacked(found[name], dirname(file));
+  if (found.before_trust) options.beforeTrust = bytesOf(found.before_trust, dirname(file));
+  for (const name of ["items", "mirror", "since", "before"]) if (found[name]) options[name] = unpacked(found[name], dirname(file));
   return reportOn(unpacked(found.bundle, dirname(file)), options);
 }
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from custody.checklist.proving import Cosigned
     from custody.checklist.signing import Replay
     from custody.checklist.stamps import Stamped
+    from custody.checklist.succession import Before
     from custody.checklist.views import Older
 
 _Result = TypeVar("_Result")
@@ -135,6 +136,7 @@ class Case:
     now: datetime | None = None
     mirror: Path | None = None
     since: Path | None = None
+    before: "Before | None" = None
     processes: int | None = None
     check_signatures: bool = True
     damaged: list[Fault] = field(default_factory=list)
@@ -157,6 +159,7 @@ class Case:
     walked: "Walked | None" = None
     older: "Older | None" = None
     stamped: "Stamped | None" = None
+    continues: tuple[str, ...] = ()
 
     @property
     def exchange(self) -> Chain | None:

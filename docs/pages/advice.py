@@ -66,6 +66,7 @@ BY_CODE = {
     "custody:body-truncated": "receive the rest of the item",
     "custody:body-trailing-bytes": "receive the item again; do not use what follows its end",
     "custody:signer-not-entitled": "look in the registry when the key or role ended; what was signed after does not count",
+    "custody:succession-broken": "keep both bundles: with them anybody sees that the successor does not go on where the old log ended",
     "custody:predecessor-mismatch": "get the old log's leaves from another mirror; if they stay so, keep both and tell the members",
     "custody:label-twice": "keep both histories: the log has forked a chain, and this shows it to anybody",
     "custody:not-continued": "keep both notes: two roots of one size prove to anybody that the log keeps two books",

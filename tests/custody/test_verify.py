@@ -36,7 +36,7 @@ def test_an_honest_bundle_is_verified(kind):
     assert report.exit_code == 0
     assert report.failed == ()
     assert {check.id for check in report.checks if check.status is not Status.PASS} == {
-        "quorum", "completeness", "timestamps", "table", "items",
+        "quorum", "completeness", "succession", "timestamps", "table", "items",
     }  # fmt: skip
 
 

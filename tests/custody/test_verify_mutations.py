@@ -13,8 +13,9 @@ from custody.entry import Entry
 from custody.errors import CustodyError
 from custody.report import Fault, NotChecked, Status
 from custody.trust import CHECKS
+from tests.custody import successor
 from tests.custody import test_verify_attacks as attacks
-from tests.custody.world import World, packed
+from tests.custody.world import World, packed, zipped
 
 SEQ = attacks.SEQ
 
@@ -159,6 +160,13 @@ def an_item_changed_on_disk(path):
     return Presented(w, items=path)
 
 
+def a_past_that_was_another(path):
+    old = successor.ended(successor.before())
+    (path / "before").write_bytes(zipped(old.bundle()))
+    w = successor.Successor(old, says=lambda name, continues: continues | {"hash": "11" * 32}).goes_on()
+    return Presented(w, before=path / "before", before_trust=old.trust(require=()))
+
+
 ONLY = {
     "packing": a_file_for_people_changed,
     "canonical": a_note_of_garbage,
@@ -175,6 +183,7 @@ ONLY = {
     "quorum": a_quorum_of_one,
     "consistency": the_services_word_changed,
     "completeness": a_hidden_end,
+    "succession": a_past_that_was_another,
     "time": an_act_dated_back,
     "timestamps": timestamps_demanded_in_vain,
     "conditions": releases_that_cannot_be_judged,

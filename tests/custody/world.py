@@ -42,8 +42,8 @@ def token():
 class Authority:
     """An authority with its keys and one principal of all roles."""
 
-    def __init__(self, name, kind="x25519"):
-        self.id, self.handle = name, leaf.registry_handle(ORIGIN, name).hex()
+    def __init__(self, name, kind="x25519", origin=ORIGIN):
+        self.id, self.handle = name, leaf.registry_handle(origin, name).hex()
         self.key, self.recovery, self.voice = (SigningKey.generate() for _ in range(3))
         self.login = SigningKey.generate("es256")
         self.identity = sealing.generate_identity(kind)
@@ -71,9 +71,11 @@ class Authority:
 class World(Forger):
     """The service, its log and its authorities."""
 
+    origin = ORIGIN
+
     def __init__(self, *, seen=True, kind="x25519", witnesses=0, auditors=0, quorum=None):
         self.clock, self.seen, self.kind = START, seen, kind
-        self.signers = [SignerKey.generate(ORIGIN, 0x01), SignerKey.generate(ORIGIN, 0x06)]
+        self.signers = [SignerKey.generate(self.origin, 0x01), SignerKey.generate(self.origin, 0x06)]
         self.witnesses = [SignerKey.generate(f"witness{n}.example", 0x04) for n in range(witnesses)]
         self.auditors = [SignerKey.generate(f"auditor{n}.example", 0x04) for n in range(auditors)]
         self.quorum = witnesses if quorum is None else quorum
@@ -100,7 +102,7 @@ class World(Forger):
     # ------------------------------------------------------------ what parties do
 
     def enrol(self, name):
-        who = Authority(name, self.kind)
+        who = self.person(name)
         self.registries[name] = who.handle
         self.lodge(
             "authority.enrolled", self.say(who, "enrolment", who.handle, [who.key, who.recovery], **who.founding())
@@ -111,10 +113,13 @@ class World(Forger):
         )
         return who
 
+    def person(self, name):
+        return Authority(name, self.kind, self.origin)
+
     def say(self, who, kind, chain=None, signers=None, **members):
         """A statement; by the authority's own keys if signers are given, by its principal else."""
         signer = {"authority": who.id} | ({} if signers else {"principal": who.principal})
-        payload = {"v": 1, "kind": kind, "log": ORIGIN, "chain": chain or self.handle, "time": to_time(self.clock)}
+        payload = {"v": 1, "kind": kind, "log": self.origin, "chain": chain or self.handle, "time": to_time(self.clock)}
         payload |= {"nonce": token(), "signer": signer}
         if self.seen and self.slots and chain is None:
             payload["seen"] = self.look()
@@ -141,7 +146,7 @@ class World(Forger):
         chain = self.chains.setdefault(handle, [])
         prev = chain[-1].hash.hex() if chain else entries.ZERO
         self.clock += timedelta(seconds=1)
-        facts = {"log": ORIGIN, "chain": handle, "seq": len(chain), "prev": prev, "time": to_time(self.clock)}
+        facts = {"log": self.origin, "chain": handle, "seq": len(chain), "prev": prev, "time": to_time(self.clock)}
         made = entries.build(**facts, event=event, nonce=token(), **members)
         chain.append(made)
         self.tick(handle)
@@ -247,7 +252,7 @@ class World(Forger):
             else:
                 made = self.chains[slot.chain][places[slot.chain]]
                 places[slot.chain] += 1
-                label = successors.get(slot.chain) or leaf.first_label(ORIGIN, bytes.fromhex(slot.chain))
+                label = successors.get(slot.chain) or leaf.first_label(self.origin, bytes.fromhex(slot.chain))
                 successors[slot.chain] = leaf.next_label(slot.salt, made.hash)
                 data = leaf.entry_leaf(label, leaf.commitment(slot.salt, made.hash))
             tree.add(data[1:33])
@@ -260,7 +265,7 @@ class World(Forger):
     def checkpoint(self, *, signers=None, cosigners=None, root=None):
         """The signed and cosigned note of the log as it is."""
         time = int(self.clock.timestamp()) + 1
-        found = Checkpoint(ORIGIN, len(self.slots), root or merkle.root(self.hashes()))
+        found = Checkpoint(self.origin, len(self.slots), root or merkle.root(self.hashes()))
         note = sign_checkpoint(found, signers or self.signers, time)
         cosigners = [*self.witnesses, *self.auditors] if cosigners is None else cosigners
         return add_signatures(note, [key.sign(found.text(), time) for key in cosigners]) if cosigners else note
@@ -290,6 +295,13 @@ class World(Forger):
         chain = [made.data for made in self.chains[handle] if made.seq not in withheld]
         return ChainFiles(chain, self.lines(handle), self.tail_of(handle))
 
+    def service_files(self):
+        """Of the service's own chain what matters to a reader: how the log began after another, and how it ended."""
+        chain = leaf.registry_handle(self.origin, entries.SERVICE).hex()
+        made = [one for one in self.chains.get(chain, ()) if one.event in ("log.started", "log.succeeded")]
+        lines = self.lines(chain) if made else []
+        return ChainFiles([one.data for one in made], [lines[one.seq] for one in made]) if made else None
+
     def node(self, hashes):
         return lambda level, index: merkle.root(hashes[index << level : (index + 1) << level])
 
@@ -301,7 +313,10 @@ class World(Forger):
         shown = [handle, *names.values()] if kind != "registry" else [handle]
         carried = {made.statement_id for chain in shown for made in self.chains[chain]}
         carried -= {made.statement_id for made in self.chains[handle] if made.seq in withheld}
+        service = self.service_files()
+        told = service.leaves if service else []
         indices = {line.index for chain in shown for line in self.lines(chain)} | {len(hashes) - 1}
+        indices |= {line.index for line in told}
         node, size = self.node(hashes), len(hashes)
         facts = {
             "kind": kind,
@@ -313,6 +328,7 @@ class World(Forger):
             "statements": [self.statements[found] for found in carried if found in self.statements],
             "headers": [item.header for item in self.items] if kind != "registry" else [],
             "parts": {item.id: item.parts for item in self.items} if kind != "registry" else {},
+            "service": service,
             "policy": self.policy(),
             "consistency": {
                 (old, size): merkle.consistency_path(size1=old, size2=size, node=node)
@@ -338,7 +354,7 @@ class World(Forger):
 
     def trust(self, **changes):
         facts = {
-            "origin": ORIGIN,
+            "origin": self.origin,
             "log": tuple(sorted((key.verifier for key in self.signers), key=str)),
             "policy": self.policy(),
             "auditors": self._policy(self.auditors, len(self.auditors)) if self.auditors else None,

@@ -157,6 +157,9 @@ def alone(check):
             options = dict(given.options)
             if "items" in options:
                 options["items"] = {path.name: path.read_bytes() for path in sorted(options["items"].iterdir())}
+            if "before" in options:
+                options["before"] = options["before"].read_bytes()
+                options["before_trust"] = options["before_trust"].encode()
         return Made(given.files, given.trust, options)
 
     return make
@@ -178,6 +181,7 @@ BY_ITSELF = {
     "quorum": ("quorum-missing", 22, {}),
     "consistency": ("other-history", 25, {}),
     "completeness": ("label-present", 21, {"file": "tail.json", "seq": SEQ["receipt"] - 1}),
+    "succession": ("succession-broken", 20, {"file": "entries.jsonl", "line": 1, "seq": 0}),
     "time": ("time-outside", 23, {"chain": "@exchange", "seq": SEQ["receipt"]}),
     "timestamps": (None, 23, {}),
     "conditions": (None, 21, {}),

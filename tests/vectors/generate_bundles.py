@@ -20,6 +20,8 @@ from tests.vectors.seeded import seeded
 HERE = Path(__file__).parent
 FOLDER = HERE / "bundles"
 BROUGHT = ("items", "mirror", "since")
+SHARED = {"trust": "bin", "before": "zip", "before_trust": "bin"}
+"""What several vectors bring alike lies beside them, under its digest."""
 
 
 def text(data):
@@ -32,26 +34,30 @@ def spelt(what):
 
 
 def made(name):
-    """(files or archive, trust file, vector) of one row."""
+    """(files or archive, what lies beside it, vector) of one row."""
     row = ROWS[name]
     attacks._honest.cache_clear()
     with seeded("bundle vectors"):
         given = row.make()
         trust = given.trust if given.trust is None or isinstance(given.trust, bytes) else given.trust.encode()
     vector = {"about": row.about, "bundle": f"./{name}.zip", "expect": row.expect}
-    if trust is not None:
-        vector["trust"] = f"./trust-{hashlib.sha256(trust).hexdigest()[:8]}.bin"
+    options = given.options | ({} if trust is None else {"trust": trust})
+    beside = {
+        f"{option.replace('_', '-')}-{hashlib.sha256(options[option]).hexdigest()[:8]}.{kind}": options[option]
+        for option, kind in SHARED.items()
+        if option in options
+    }
+    named = dict(zip((option for option in SHARED if option in options), (f"./{path}" for path in beside), strict=True))
     vector |= {option: spelt(value) for option, value in given.options.items() if option in BROUGHT}
-    vector |= {option: value for option, value in given.options.items() if option not in BROUGHT}
-    return given.bundle, trust, vector
+    vector |= {option: value for option, value in given.options.items() if option not in {*BROUGHT, *SHARED}}
+    return given.bundle, beside, vector | named
 
 
 def written(name):
     """Name → bytes of the files of one vector."""
-    bundle, trust, vector = made(name)
+    bundle, beside, vector = made(name)
     archive = bundle if isinstance(bundle, bytes) else zipped(bundle, compress=True)
-    shared = {} if trust is None else {vector["trust"][2:]: trust}
-    return shared | {
+    return beside | {
         f"{name}.json": (json.dumps(vector, indent=1, sort_keys=True) + "\n").encode(),
         f"{name}.zip": archive,
     }

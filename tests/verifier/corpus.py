@@ -23,7 +23,7 @@ from tests.custody import world
 from tests.custody.in_memory import verify_files
 from tests.custody.world import World, packed, zipped
 
-BROUGHT = ("items", "mirror", "since")
+BROUGHT = ("items", "mirror", "since", "before")
 
 
 def text(data):
@@ -47,6 +47,8 @@ def case(name, bundle, trust, options, report):
     for option, value in options.items():
         if option in BROUGHT and value is not None:
             found[option] = tree(value)
+        elif option == "before_trust":
+            found[option] = text(value.encode())
         elif option == "now":
             found[option] = value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         elif option == "allow_withheld":

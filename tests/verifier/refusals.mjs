@@ -61,7 +61,8 @@ function bundle(file) {
   return async () => {
     const options = { allowWithheld: found.allow_withheld, now: found.now && instant(found.now) };
     if (found.trust) options.trust = bytesOf(found.trust, file);
-    for (const name of ["items", "mirror", "since"]) if (found[name]) options[name] = given(found[name], file);
+    if (found.before_trust) options.beforeTrust = bytesOf(found.before_trust, file);
+    for (const name of ["items", "mirror", "since", "before"]) if (found[name]) options[name] = given(found[name], file);
     const report = await verify(given(found.bundle, file), options);
     return JSON.stringify([report.exit_code, report.checks.map(({ id, status, code, place }) => [id, status, code, place])]);
   };

@@ -22,7 +22,8 @@ RUN_CASE = """
     : new Map(Object.entries(what).map(([name, text]) => [name, container_js.sourceOf(decoded(text))]));
   const options = { allowWithheld: found.allow_withheld, now: found.now && bytes_js.instant(found.now) };
   if (found.trust) options.trust = decoded(found.trust);
-  for (const name of ["items", "mirror", "since"]) if (found[name]) options[name] = given(found[name]);
+  if (found.before_trust) options.beforeTrust = decoded(found.before_trust);
+  for (const name of ["items", "mirror", "since", "before"]) if (found[name]) options[name] = given(found[name]);
   return JSON.stringify(await main_js.verify(given(found.bundle), options));
 })(%s)
 """

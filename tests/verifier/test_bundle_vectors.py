@@ -25,6 +25,10 @@ FILES = sorted(FOLDER.glob("*.json"))
 def brought(vector, directory):
     """The options of a vector as paths and values."""
     options = {}
+    if "before" in vector:
+        options["before"] = FOLDER / vector["before"]
+    if "before_trust" in vector:
+        options["before_trust"] = Trust.parse((FOLDER / vector["before_trust"]).read_bytes())
     for name in ("items", "mirror", "since"):
         if name not in vector:
             continue

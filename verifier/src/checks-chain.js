@@ -83,7 +83,7 @@ export function chain({ bundle }) {
       return leaf.index;
     }, -1);
   }
-  const cut = chains.filter(({ whole }) => !whole).map(({ name }) => name);
+  const cut = chains.filter(({ name, whole }) => name !== "@service" && !whole).map(({ name }) => name);
   if (cut.length) throw new NotChecked(say("reason.excerpt", { names: cut }));
 }
 
@@ -140,7 +140,7 @@ export function statements(facts) {
 }
 
 /** Registries replayed, and who signed in the exchange asked of them; once, for all checks. */
-function replay(facts) {
+export function replay(facts) {
   match(facts);
   return (facts.replayed ??= replayAll(facts));
 }

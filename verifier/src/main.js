@@ -6,6 +6,7 @@ import { bodies, chain, labels, registries, rules, signatures, signers, statemen
 import { canonical, conditions, digests, headers, items, packing, table } from "./checks-evidence.js";
 import { completeness, consistency, cosigners, inclusion, log, quorum, readMirror, time } from "./checks-log.js";
 import { timestamps } from "./checks-stamps.js";
+import { succession } from "./checks-succession.js";
 import { openArchive, openDirectory } from "./container.js";
 import { readCheckpointText, splitNote, openCheckpoint } from "./notes.js";
 import { codeOf, say } from "./phrases.js";
@@ -14,7 +15,7 @@ import { CHECKS, NO_TRUST, readTrust } from "./trust.js";
 
 const FUNCTIONS = {
   packing, canonical, bodies, chain, statements, registries, signers, signatures, rules, labels, inclusion, log, quorum,
-  consistency, completeness, time, timestamps, conditions, digests, headers, table, items,
+  consistency, completeness, succession, time, timestamps, conditions, digests, headers, table, items,
 };
 
 /** A bundle in its container, or the refusal that it met: {bundle, error}. */
@@ -90,20 +91,25 @@ function verifier() {
 
 /**
  * The report on a bundle. `given`: a source, or a Map of path → source for a directory. Options: `trust` (bytes),
- * `items`, `mirror` (Map of path → source), `since` (source or Map), `allowWithheld`, `now` (microseconds),
- * `digest(algorithm, bytes)` (a faster one), `progress(what, share)`. Throws a Refusal where trust or since cannot be read.
+ * `items`, `mirror` (Map of path → source), `since` (source or Map), `before` (a bundle of the earlier log), `beforeTrust` (bytes),
+ * `allowWithheld`, `now` (microseconds), `digest(algorithm, bytes)` (a faster one), `progress(what, share)`. Throws a Refusal
+ * where a trust file cannot be read.
  */
-export async function verify(given, options = {}) {
+export const verify = async (given, options = {}) => (await judge(given, options)).report;
+
+/** The report, and the facts it rests on where the bundle could be opened. */
+async function judge(given, options) {
   const trust = options.trust ? readTrust(options.trust) : NO_TRUST;
   const tell = options.progress ?? (() => {});
   const { bundle, error } = await open(given, (share) => tell("reading", share));
-  if (error) return report({ trust, options, results: refusedWhole(error) });
+  if (error) return { report: report({ trust, options, results: refusedWhole(error) }) };
   const facts = {
     bundle,
     trust,
     given: options.items,
     mirror: options.mirror && (await readMirror(options.mirror).catch(refusal)),
     since: options.since && (await readSince(options.since, trust, bundle)),
+    before: options.before && (await judge(options.before, { trust: options.beforeTrust, allowWithheld: options.allowWithheld, now: options.now })),
     now: options.now,
     digest: options.digest,
     verify: verifier(),
@@ -117,7 +123,7 @@ export async function verify(given, options = {}) {
     results.push(await outcome(id, facts));
     facts.passed[id] = results[n].status === "pass";
   }
-  return report({ trust, options, results, facts });
+  return { report: report({ trust, options, results, facts }), facts };
 }
 
 async function outcome(id, facts) {

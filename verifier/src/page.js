@@ -6,7 +6,7 @@ import { boundsIn, closing, linesOf, verdictIn } from "./report.js";
 import { WORDS } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
-const chosen = { bundle: undefined, trust: undefined, items: undefined, since: undefined, mirror: undefined };
+const chosen = { bundle: undefined, trust: undefined, items: undefined, since: undefined, before: undefined, before_trust: undefined, mirror: undefined };
 const spoken = (globalThis.navigator?.language ?? "en").slice(0, 2).toLowerCase();
 let language = LANGUAGES.includes(spoken) && WORDS[spoken] ? spoken : "en";
 let last;
@@ -206,7 +206,7 @@ function speak(next) {
   if (last) $("status").textContent = verdictIn(language, last.report);
 }
 
-for (const name of ["bundle", "trust", "since"]) $(name).addEventListener("change", ({ target }) => choose(name, target.files[0]));
+for (const name of ["bundle", "trust", "since", "before", "before_trust"]) $(name).addEventListener("change", ({ target }) => choose(name, target.files[0]));
 $("bundle-folder").addEventListener("change", ({ target }) => choose("bundle", target.files.length ? below(target.files) : undefined));
 $("items").addEventListener("change", ({ target }) => choose("items", target.files.length ? [...target.files].map((file) => [file.name, file]) : undefined));
 $("mirror").addEventListener("change", ({ target }) => choose("mirror", target.files.length ? below(target.files) : undefined));

@@ -20,6 +20,7 @@ function trusting(trust, facts) {
   if (passed.signers) found.push(say("trusting.founders", { names: [...replayed.concerned].sort() }));
   if (!passed.quorum) found.push(say("trusting.one-log"));
   if (!passed.completeness) found.push(say("trusting.nothing-follows"));
+  if (facts.continues?.length && !passed.succession) found.push(say("trusting.earlier", { origins: facts.continues }));
   if (!passed.time || trust.policy.none) found.push(say("trusting.times"));
   return found;
 }
@@ -29,6 +30,7 @@ export function report({ trust, options, results, facts }) {
   const demanded = new Set(trust.demanded);
   if (options.since || options.mirror) demanded.add("consistency");
   if (options.mirror) demanded.add("completeness");
+  if (options.before) demanded.add("succession");
   const chains = facts ? [...facts.bundle.chains.values()] : [];
   const withheld = chains.map(({ name, withheld: seqs }) => ({ chain: name, seqs })).filter(({ seqs }) => seqs.length);
   const codes = new Set(results.map((result) => codeOf(result, demanded)));

@@ -8,8 +8,8 @@ import { checkSchema } from "./schema.js";
 /** The checks of a report, in their order. */
 export const CHECKS = [
   "packing", "canonical", "bodies", "chain", "statements", "registries", "signers", "signatures", "rules", "labels",
-  "inclusion", "log", "quorum", "consistency", "completeness", "time", "timestamps", "conditions", "digests", "headers",
-  "table", "items",
+  "inclusion", "log", "quorum", "consistency", "completeness", "succession", "time", "timestamps", "conditions",
+  "digests", "headers", "table", "items",
 ];
 /** Demanded whatever a trust file says. */
 const ALWAYS = ["packing", "canonical", "bodies", "statements", "labels", "inclusion", "log"];

@@ -15,16 +15,18 @@ async function digestOf(file) {
 }
 
 /**
- * The report on what was handed over: `bundle` (a File, or [path, File] rows of a directory), `trust`, `since` (Files),
- * `items` and `mirror` (rows), `allowWithheld`. What the reader brought and cannot be read gives {refused}.
+ * The report on what was handed over: `bundle` (a File, or [path, File] rows of a directory), `trust`, `since`, `before`,
+ * `before_trust` (Files), `items` and `mirror` (rows), `allowWithheld`. What the reader brought and cannot be read gives {refused}.
  */
-export async function run({ bundle, trust, since, items, mirror, allowWithheld }, tell) {
+export async function run({ bundle, trust, since, before, before_trust: beforeTrust, items, mirror, allowWithheld }, tell) {
   const subtle = globalThis.crypto?.subtle;
   const one = (given) => (Array.isArray(given) ? sources(given) : sourceOfFile(given));
   try {
     const report = await verify(one(bundle), {
       trust: trust && new Uint8Array(await trust.arrayBuffer()),
       since: since && one(since),
+      before: before && one(before),
+      beforeTrust: beforeTrust && new Uint8Array(await beforeTrust.arrayBuffer()),
       items: sources(items),
       mirror: sources(mirror),
       allowWithheld,

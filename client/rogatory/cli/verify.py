@@ -52,6 +52,8 @@ def check(args: Namespace) -> "Report":
         now=now,
         mirror=_there(args.mirror),
         since=_there(args.since),
+        before=_there(args.before),
+        before_trust=trust(args.before_trust) if args.before_trust is not None else None,
         allow_withheld=args.allow_withheld,
     )
 
@@ -151,6 +153,20 @@ CHECKING = (
         completes="file",
     ),
     option(
+        "--before",
+        about="a bundle of the log before this one, from its end: shows that what goes on here follows what was there",
+        metavar="FILE",
+        type=Path,
+        completes="file",
+    ),
+    option(
+        "--before-trust",
+        about="the trust file of that log; without it nothing in that bundle is believed",
+        metavar="FILE",
+        type=Path,
+        completes="file",
+    ),
+    option(
         "--at",
         about="judge as of this time (UTC) instead of this machine's: a date, or 2026-05-04T12:00:00Z",
         metavar="TIME",
@@ -183,6 +199,7 @@ COMMANDS = (
             "rogatory verify bundle.zip --trust trust.json",
             "rogatory verify bundle.zip --trust trust.json --items received/ --mirror log-mirror/",
             "rogatory verify bundle.zip --trust trust.json --lang fr",
+            "rogatory verify bundle.zip --trust trust.json --before old.zip --before-trust old-trust.json",
             "rogatory verify bundle.zip --trust trust.json --json",
         ),
         then="rogatory sheet BUNDLE -o sheet.html --trust FILE prints it for the file of the case.",
