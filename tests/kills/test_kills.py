@@ -65,7 +65,7 @@ def test_nothing_acknowledged_is_lost_however_often_the_server_is_killed(killabl
     police, court = killable.authority("police.nl"), killable.authority("court.de")
     with killable.served():
         alice, bob = police.enrol(), court.enrol()
-        parties = [Party(number, killable, alice, bob, effort.seed) for number in range(PARTIES)]
+        parties = [Party(number, killable, alice, bob, effort.seed) for number in range(PARTIES + effort.deep)]
         watcher = Watcher(killable, bob)
     try:
         for each in parties:
