@@ -21,7 +21,7 @@ _BUSY_MS = 10_000
 _POOL, _OVERFLOW = 8, 80
 """Of a file: enough for every thread of `app.api.application.THREADS`, and for what runs beside the requests."""
 
-_WRITING, _FIRST = "rogatory_writing", "rogatory_first"
+_WRITING, _AFTER = "rogatory_writing", "rogatory_after"
 _SETTINGS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -92,9 +92,9 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(**{_WRITING: True})
 
 
-def at_once(engine: Engine) -> Engine:
-    """The same pool, for what others wait for: of the writers of this process its transactions go first."""
-    return engine.execution_options(**{_FIRST: True})
+def at_once(engine: Engine, *, after: int = 0) -> Engine:
+    """The same pool, for what others wait for: it lets by so many of the writers of this process, and no more."""
+    return engine.execution_options(**{_AFTER: after})
 
 
 def snapshot(engine: Engine) -> Engine:
@@ -162,5 +162,5 @@ def _begin(connection: Connection, queue: Queue) -> None:
     if not options.get(_WRITING):
         connection.exec_driver_sql("BEGIN DEFERRED")
         return
-    queue.enter(connection, first=options.get(_FIRST, False))
+    queue.enter(connection, after=options.get(_AFTER))
     connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -4,7 +4,8 @@ SQLite lets one writer in and the others sleep for growing times; whoever wakes 
 load some would wait for seconds, the sequencer among them, and the time between two writers be lost. Other processes
 know nothing of these turns: SQLite's own lock still decides, this only orders who asks for it.
 
-Whoever others wait for may go first: the sequencer with the checkpoint over entries that are placed already.
+Whoever others wait for may go before those who came earlier: the sequencer lets a few writers by before it places
+what they wrote, and none before it stores the checkpoint over it. However many want to write, a checkpoint is not late.
 """
 
 from collections import deque
@@ -24,18 +25,15 @@ class Turns:
         self._taken = False
         self._waiting: deque[Lock] = deque()
 
-    def take(self, patience: float, *, first: bool = False) -> bool:
-        """Wait for the turn, at most so many seconds; whether it came. `first` goes before all who wait."""
+    def take(self, patience: float, *, after: int | None = None) -> bool:
+        """Wait for the turn, at most so many seconds; whether it came. It goes `after` so many who wait, or all."""
         with self._guard:
             if not self._taken:
                 self._taken = True
                 return True
             mine = Lock()
             mine.acquire()
-            if first:
-                self._waiting.appendleft(mine)
-            else:
-                self._waiting.append(mine)
+            self._waiting.insert(len(self._waiting) if after is None else after, mine)
         if mine.acquire(timeout=patience):
             return True
         with self._guard:
@@ -61,10 +59,10 @@ class Queue:
         self._turns, self._patience = Turns(), patience
         event.listen(engine, "checkin", self._leave)
 
-    def enter(self, connection: Connection, *, first: bool = False) -> None:
+    def enter(self, connection: Connection, *, after: int | None = None) -> None:
         """Wait for the turn of a connection that is to write; it ends when the connection is back in its pool."""
         if not connection.info.get(_HELD):
-            connection.info[_HELD] = self._turns.take(self._patience, first=first)
+            connection.info[_HELD] = self._turns.take(self._patience, after=after)
 
     def _leave(self, _connection: Any, record: Any) -> None:
         if record.info.pop(_HELD, False):

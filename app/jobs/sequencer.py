@@ -35,6 +35,9 @@ _MOST = 4096
 _POLL = 0.2
 """Seconds between looks for entries that other processes committed."""
 
+_LET_BY = 16
+"""Writers of this process that go before a batch is placed: what they write is in it, and its cost is shared."""
+
 _PAUSE = 0.5
 """Seconds after a failure, or between attempts to be elected."""
 
@@ -179,7 +182,7 @@ class Sequencer:
             with reading(self._engine) as session:
                 if not is_anything_waiting(session):
                     return [], None
-        with UnitOfWork(self._engine) as uow:
+        with UnitOfWork(at_once(self._engine, after=_LET_BY)) as uow:
             self._election.confirm(uow.session)
             entries = waiting(uow.session, _MOST)  # looked for now that it is our turn: those who came meanwhile too
             dummies = 0 if self._cadence is None else _filled(len(entries)) - len(entries)

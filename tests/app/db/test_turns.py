@@ -86,12 +86,15 @@ def test_no_writer_is_lost_or_starved_among_many(engine):
         assert connection.scalar(text("SELECT count(*) FROM counted")) == 120
 
 
-def test_who_is_to_go_first_goes_before_all_who_wait():
+@pytest.mark.parametrize("after", [0, 1, 3, 7])
+def test_who_lets_some_by_goes_after_them_and_before_all_others(after):
     turns, order = Turns(), []
     assert turns.take(0)
     threads = [asking(turns, order, number) for number in range(3)]
-    threads.append(asking(turns, order, "first", first=True))
+    threads.append(asking(turns, order, "urgent", after=after))
     turns.give()
     for thread in threads:
         thread.join()
-    assert order == ["first", 0, 1, 2]
+    expected = [0, 1, 2]
+    expected.insert(after, "urgent")
+    assert order == expected
