@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import memory, records, sealing, sequencer, table, transfer, verify_entries
+from bench import latency, memory, proofs, records, sealing, sequencer, table, transfer, verify_entries
 from bench.series import GIB, MIB, Effort, Row
 
 MEASURES: dict[str, Callable[[Effort, Path], Iterator[Row]]] = {
@@ -23,6 +23,8 @@ MEASURES: dict[str, Callable[[Effort, Path], Iterator[Row]]] = {
     "s3": transfer.s3,
     "records": records.over_http,
     "sequencer": sequencer.alone,
+    "latency": latency.to_checkpoint,
+    "proofs": proofs.at_sizes,
     "verify": verify_entries.offline,
     "memory": memory.of_processes,
 }
@@ -33,8 +35,24 @@ _LIMIT = {True: 120, False: 1800}
 
 def effort_of(choice: argparse.Namespace) -> Effort:
     if choice.quick:
-        return Effort(size=256 * MIB, repeat=3, records=200, entries=1500, memory=(64 * MIB, 512 * MIB))
-    return Effort(size=GIB, repeat=5, records=2000, entries=20_000, memory=(64 * MIB, 2 * GIB, 10 * GIB))
+        return Effort(
+            size=256 * MIB,
+            repeat=3,
+            records=200,
+            entries=1500,
+            memory=(64 * MIB, 512 * MIB),
+            chains=5_000,
+            leaves=(1_000, 20_000),
+        )
+    return Effort(
+        size=GIB,
+        repeat=5,
+        records=2000,
+        entries=20_000,
+        memory=(64 * MIB, 2 * GIB, 10 * GIB),
+        chains=100_000,
+        leaves=(1_000, 100_000, 1_000_000),
+    )
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """Repeated measurements, taken in turns, and the ratio between two of them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -77,14 +77,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to do: sizes in bytes, and how often everything is repeated."""
+    """How much to do: sizes in bytes, and how often everything is repeated.
+
+    Attributes:
+        chains: Open while the sequencer's latency is taken.
+        leaves: Sizes of the log at which proofs are weighed, ascending.
+    """
 
     size: int
     repeat: int
     records: int
     entries: int
     memory: tuple[int, ...]
-    rows: list[Row] = field(default_factory=list)
+    chains: int
+    leaves: tuple[int, ...]
 
 
 def rate(work: Callable[[], object], amount: float) -> float:

@@ -16,6 +16,8 @@ HEADINGS = {
     "transfer": "Whole bodies through the service",
     "records": "Records over HTTP",
     "sequencer": "The sequencer alone",
+    "latency": "From commit to checkpoint",
+    "proofs": "Proofs as the log grows",
     "verify": "Offline verification",
     "memory": "Memory",
 }
