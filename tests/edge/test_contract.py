@@ -6,7 +6,6 @@ signature, which no generator makes; other tests bring those.
 """
 
 import secrets
-from contextlib import nullcontext, suppress
 
 import pytest
 import requests
@@ -39,6 +38,8 @@ CHECKS = [
 ]
 schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 WHO = ("stranger", *sorted(ROLES))
+IMPOSSIBLE = set()
+"""For what no request was found in hundreds of tries, once: where nothing can be wrong, nothing wrong can be made."""
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,8 @@ def test_the_service_keeps_its_contract(schema, headers, there, effort, who):
     for turn in effort.turns(usual=len(operations), full=400 * len(operations)):
         operation = operations[turn % len(operations)]
         for mode in GenerationMode:
+            if (operation.label, mode) in IMPOSSIBLE:
+                continue
             strategy = operation.as_strategy(generation_mode=mode)
 
             @seed(effort.random.getrandbits(64))
@@ -104,5 +107,8 @@ def test_the_service_keeps_its_contract(schema, headers, there, effort, who):
                 case.validate_response(answer, checks=checks, headers=sent)
                 assert answer.status_code < 500
 
-            with suppress(Unsatisfiable) if mode is GenerationMode.NEGATIVE else nullcontext():
-                keeps()  # where nothing can be wrong, nothing wrong can be made
+            try:
+                keeps()
+            except Unsatisfiable:
+                assert mode is GenerationMode.NEGATIVE
+                IMPOSSIBLE.add((operation.label, mode))
