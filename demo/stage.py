@@ -164,7 +164,7 @@ class Stage:
         ready = self.root / f"{party.authority}.witness"
         party.run("witness", "init")
         keys = party.ask("witness", "show")["keys"]
-        words = ["witness", "serve", "--listen", "127.0.0.1:0", "--ready-file", str(ready)]
+        words = ["witness", "serve", "--behind-proxy", "--listen", "127.0.0.1:0", "--ready-file", str(ready)]
         self._show(f"{party.country} $", ["rogatory", *words])
         environment = self._environment({"ROGATORY_HOME": str(party.home)})
         with self.journal.open("ab") as journal:

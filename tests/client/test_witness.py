@@ -3,24 +3,34 @@
 import http.client
 import os
 import socket
+import ssl
 import stat
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from rogatory import private_files, witness_server
+from rogatory.cli import session
+from rogatory.cli import witness as command
 from rogatory.log import LogAhead, LogWrong, Mirror
 from rogatory.private_files import FileExposed
 from rogatory.witness import LogForked, LogShrunk, NotComplete, Witness, WitnessMalformed, mirror_log, once
 from rogatory.witness_server import WitnessServer
 
+from app.auth import certificates
 from custody import leaf, tail, tiles
 from custody.checkpoint import open_checkpoint, sign_checkpoint
-from custody.witness import MAX_REQUEST, AddCheckpoint, WitnessRefusal, cosignatures
+from custody.note import parse_note
+from custody.witness import MAX_REQUEST, AddCheckpoint, WitnessRefusal, cosignatures, read_answer
 from tests import reference
 from tests.custody.test_witness import LEAVES, LOG, LOG_KEYS, ORIGIN, TIME, checkpoint, note, path, request
 
@@ -179,6 +189,74 @@ class TestAsked:
         assert {answer.status for answer in answers} == {200, 409}
         kept = found.held(ORIGIN).checkpoint
         assert {answer.body for answer in answers if answer.status == 409} == {b"%d\n" % kept.size}
+
+
+def told(**changes):
+    given = {"listen": "127.0.0.1:0", "prefix": "", "certificate": None, "key": None, "behind_proxy": False}
+    return SimpleNamespace(**given | {"ready_file": None, "directory": None} | changes)
+
+
+class TestCommand:
+    """`witness serve` as it is typed: what it says of TLS is what it does."""
+
+    @pytest.fixture(autouse=True)
+    def profile(self, monkeypatch, found):
+        monkeypatch.setattr(session, "load_profile", lambda _: SimpleNamespace(directory=found.directory.parent))
+
+    @contextmanager
+    def serving(self, monkeypatch, tmp_path, **changes):
+        """The command at work; where it says it answers."""
+        up, served = Event(), []
+
+        def forever(server):
+            served.append(server)
+            up.set()
+            ThreadingHTTPServer.serve_forever(server, 0.02)
+
+        monkeypatch.setattr(WitnessServer, "serve_forever", forever)
+        ready, terminal = tmp_path / "ready", SimpleNamespace(note=lambda _: None, warn=lambda _: None)
+        thread = Thread(target=command.serve, args=(told(ready_file=ready, **changes), terminal))
+        thread.start()
+        try:
+            assert up.wait(20)
+            yield ready.read_text().strip()
+        finally:
+            served[0].shutdown()
+            thread.join()
+
+    def test_with_a_certificate_it_cosigns_over_tls_and_over_nothing_less(self, monkeypatch, tmp_path, found):
+        paths = certificates.ensure(tmp_path / "tls", ["127.0.0.1"], datetime.now(UTC))
+        given = {"certificate": paths.server_cert, "key": paths.server_key}
+        with self.serving(monkeypatch, tmp_path, **given) as url:
+            trusting = ssl.create_default_context(cafile=paths.ca_cert)
+            plain = url.replace("https", "http")
+            with httpx.Client(verify=trusting, trust_env=False) as http:
+                answer = http.post(f"{url}/add-checkpoint", content=request(0, 5).encode())
+                with pytest.raises(httpx.HTTPError):
+                    http.post(f"{plain}/add-checkpoint", content=request(5, 9).encode())
+                assert http.get(f"{url}/{PLACE}/checkpoint").status_code == 200
+            with httpx.Client(trust_env=False) as stranger, pytest.raises(httpx.ConnectError, match="CERTIFICATE"):
+                stranger.get(f"{url}/{PLACE}/checkpoint")
+            old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            old.load_verify_locations(paths.ca_cert)
+            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+                old.maximum_version = ssl.TLSVersion.TLSv1_1
+            with httpx.Client(verify=old, trust_env=False) as elder, pytest.raises(httpx.ConnectError):
+                elder.get(f"{url}/{PLACE}/checkpoint")
+        assert url.startswith("https://127.0.0.1:")
+        text = parse_note(note(5)).text
+        assert set(read_answer(answer.content, text=text, keys=found.keys)) == set(found.keys)
+        assert found.held(ORIGIN).checkpoint.size == 5
+
+    def test_plain_http_is_spoken_only_if_it_is_said(self, monkeypatch, tmp_path, found):
+        refused = [{}, {"certificate": Path("a.pem")}, {"key": Path("a.key")}]
+        refused.append({"certificate": Path("a.pem"), "key": Path("a.key"), "behind_proxy": True})
+        for each in refused:
+            with pytest.raises(command.CommandProblem):
+                command.serve(told(**each), None)
+        with self.serving(monkeypatch, tmp_path, behind_proxy=True) as url:
+            assert httpx.get(f"{url}/{PLACE}/checkpoint", trust_env=False).status_code == 404
+        assert url.startswith("http://127.0.0.1:")
 
 
 class TestMemory:

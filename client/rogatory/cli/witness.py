@@ -84,7 +84,12 @@ def serve(args: Namespace, terminal: Terminal) -> Outcome:
     profile = session.load_profile(args)
     found = load(args, profile, auditor=False)
     if (args.certificate is None) != (args.key is None):
-        raise CommandProblem("a certificate and its key go together", hint="give --certificate and --key, or neither")
+        raise CommandProblem("a certificate and its key go together", hint="give --certificate and --key")
+    if (args.certificate is None) != args.behind_proxy:
+        raise CommandProblem(
+            "a certificate, or a proxy that has one: expected one of the two",
+            hint="give --certificate and --key; --behind-proxy where a proxy on this host speaks TLS",
+        )
     tls = (args.certificate, args.key) if args.certificate else None
     host, port = _address(args.listen)
     server = WitnessServer(
@@ -210,6 +215,7 @@ COMMANDS = (
             option("--prefix", about="path before /add-checkpoint", metavar="PATH", default=""),
             option("--certificate", about="certificate chain in PEM", metavar="FILE", type=Path, completes="file"),
             option("--key", about="its private key in PEM", metavar="FILE", type=Path, completes="file"),
+            flag("--behind-proxy", about="speak plain HTTP to a proxy on this host that speaks TLS"),
             option(
                 "--ready-file",
                 about="written with the URL once connections are taken",
@@ -219,9 +225,12 @@ COMMANDS = (
             ),
             _DIRECTORY,
         ),
-        about="Plain HTTP unless a certificate is given: then only on loopback or behind a proxy. Requests need no "
-        "login; what counts is the log's signature.",
-        examples=("rogatory witness serve --listen 0.0.0.0:8447 --certificate chain.pem --key key.pem",),
+        about="Speaks TLS by the certificate given; begin anew when it was renewed. Plain HTTP only by --behind-proxy. "
+        "Requests need no login: what counts is the log's signature.",
+        examples=(
+            "rogatory witness serve --listen 0.0.0.0:8447 --certificate chain.pem --key key.pem",
+            "rogatory witness serve --behind-proxy",
+        ),
         then="rogatory-server witness add AUTHORITY KEY KEY --url URL, at the operator's.",
     ),
 )
