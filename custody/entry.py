@@ -298,7 +298,5 @@ def _check_event(name: str, event: events.Event, fields: Mapping[str, Any]) -> N
     if noted is None:
         if event.noted_required:
             raise EntryMalformed(f"{name} lacks noted")
-    elif event.noted is None:
-        raise EntryMalformed(f"{name} has no noted")
     else:
         event.noted.check(noted)

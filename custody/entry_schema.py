@@ -144,8 +144,7 @@ def _spelling(name: str) -> tuple[Match, Match]:
     if event.subject:
         subject = {member: SUBJECT.optional[member] for member in event.subject}
         members["subject"] = Record(subject, {member: SUBJECT.optional[member] for member in event.may_name})
-    if event.noted is not None:
-        (members if event.noted_required else optional)["noted"] = _Filled(event.noted)
+    (members if event.noted_required else optional)["noted"] = _Filled(event.noted)
     members |= {caught: _Caught(members[caught]) for caught in _CAUGHT if caught in members}
     rest = Record(members, {caught: _Caught(optional[caught]) for caught in optional.keys() - members})
     begins, goes_on = str(Record(first).spelling).removesuffix(r"\}"), str(rest.spelling).removeprefix(r"\{")

@@ -47,7 +47,7 @@ class Event:
         roles: Roles of the principals that may sign; AUTHORITY_KEY for the authority's own key.
         subject: Members its subject must have, exactly, besides those in `may_name`.
         detail: Schema of an act's `detail`; None where it must be absent.
-        noted: Schema of `noted`; None where it must be absent.
+        noted: Schema of `noted`.
         after_close: Whether it may follow `exchange.closed`.
     """
 
@@ -58,7 +58,7 @@ class Event:
     may_name: frozenset[str] = frozenset()
     detail: Record | None = None
     detail_optional: bool = False
-    noted: Record | None = None
+    noted: Record = field(default_factory=lambda: Record({}))
     noted_required: bool = False
     after_close: bool = False
     where: Mapping[str, Any] = field(default_factory=dict)

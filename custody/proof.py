@@ -18,7 +18,6 @@ EXTRA_SIZE = 64
 MAX_PATH = 63
 _LABEL_SIZE = 32
 _HASH_SIZE = 32
-_MAX_HEAD = 8192
 _LINES_BEFORE_HASHES = 3
 
 
@@ -91,7 +90,7 @@ class TlogProof:
             TextMalformed: A hash or the extra data are not canonical base64 of their size.
         """
         head, blank, note = data.partition(b"\n\n")
-        if not blank or len(head) > _MAX_HEAD or not head.isascii():
+        if not blank or not head.isascii():
             raise TlogProofMalformed(f"{len(head)} bytes before the first blank line, expected a proof's lines")
         lines = head.decode("ascii").split("\n")
         if len(lines) < _LINES_BEFORE_HASHES or lines[0] != HEADER:

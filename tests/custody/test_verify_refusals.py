@@ -10,14 +10,19 @@ SHARE = 6
 
 @pytest.mark.deep
 def test_some_vector_misses_every_refusal(effort):
+    looked = []
+
     def chosen(count):
         drawn = effort.random.sample(range(count), count)
-        return (drawn[turn] for turn in effort.turns(usual=count // SHARE, full=count))
+        for turn in effort.turns(usual=count // SHARE, full=count):
+            looked.append(drawn[turn])
+            yield drawn[turn]
 
     found, count = mutations.unmissed(chosen=chosen)
     assert count > 500
     unexplained = [row for row in found if row[:2] not in mutations.REASONS]
     assert unexplained == []
+    assert len(looked) < count or mutations.REASONS.keys() == {row[:2] for row in found}
 
 
 def test_what_a_switch_turns_off_is_off():

@@ -25,7 +25,11 @@ def keys(v):
     nothing = ref.h(b"n\n")[:4].hex()
     vkey("of-nothing-under-its-id", "the id is that of nothing", f"n+{nothing}+")
     off = next(y for y in range(2, 99) if ref.with_y(y) is None).to_bytes(32, "little")
-    data = {"public": off.hex(), "signature": bytes(64).hex(), "message": b"message".hex()}
+    data = {
+        "public": off.hex(),
+        "signature": (ref.encoded(ref.BASE_POINT) + b"\x01" + bytes(31)).hex(),
+        "message": b"message".hex(),
+    }
     v.add("ed25519-with-a-key-off-the-curve", "ed25519", "no x for this y", data, expect="signature-invalid")
 
 

@@ -116,6 +116,12 @@ def signatures(v):
 
 
 def entries(v):
+    chain = rec.Chain(HANDLE)
+    chain.add("log.exported", rec.Said(act(), [VOICE]))
+    entry = chain.steps[0]["entry"].replace('"event":"log.exported"', '"event":"Log Exported"')
+    v.add("entry-of-an-event-that-is-no-name", "entry", "malformed, not unknown", {"entry": entry}, "schema")
+    row = rec.record(rec.Key("ed"), "authority", "police.nl") | {"owner": "x"}
+    v.add("key-with-an-unknown-member", "key", "closed", {"record": row}, "schema")
     subject = {"package": "ab" * 16}
     for name, about, more in [("with-a-detail-of-none", "that event has none", {"detail": {"form": "bundle"}})]:
         payload = rec.common("act", HANDLE, SIGNER, "act", event="download.opened", subject=subject, **more)

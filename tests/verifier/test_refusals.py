@@ -25,9 +25,12 @@ def listed():
 
 @pytest.mark.deep
 def test_some_vector_misses_every_refusal_of_the_second_verifier(effort):
-    first = effort.random.randrange(SHARE)
+    first, found, shares = effort.random.randrange(SHARE), set(), 0
     for turn in effort.turns(usual=1, full=SHARE):
         words = [*(path for path, _ in facts()), "--", *FILES, "--", SHARE, (first + turn) % SHARE]
         *missed, counted = second.run(words, ["node", str(HERE / "refusals.mjs")])
         assert counted["looked"] * SHARE > 280
-        assert {(row["file"], row["text"]) for row in missed} - listed() == set()
+        found |= {(row["file"], row["text"]) for row in missed}
+        shares += 1
+    assert found - listed() == set()
+    assert shares < SHARE or found == listed()

@@ -72,16 +72,20 @@ def headers() -> dict[str, dict]:
     }
     lines = two.split(b"\n")
     for name, number, change in [
-        ("first-line-strange", 0, lambda line: b"age"),
+        ("first-line-strange", 0, lambda line: line.replace(b"age", b"agf", 1)),
         ("body-no-base64", 2, lambda line: b"*" + line[1:]),
-        ("body-of-5-characters", 2, lambda line: line[:5]),
         ("body-stray-bits", 2, lambda line: line[:-1] + bytes([line[-1] + 1])),
         ("two-shares", 1, lambda line: line + line[line.rindex(b" ") :]),
     ]:
         changed = b"\n".join([*lines[:number], change(lines[number]), *lines[number + 1 :]])
         cases[name] = (changed, "header-malformed")
-    grease = b"\n".join([lines[0], b"-> grease", age.b64(bytes(51)), *lines[3:]])
-    cases["line-of-68"] = (grease, "header-malformed")
+    long = age.b64(bytes(51))
+    for name, body in [
+        ("line-of-68", [long]),
+        ("line-of-68-and-an-empty-one", [long, b""]),
+        ("body-of-5-characters", [b"AAAAA"]),
+    ]:
+        cases[name] = (b"\n".join([lines[0], b"-> grease", *body, *lines[3:]]), "header-malformed")
     return {
         f"header-{name}": {"header": header.decode(), "kind": "x25519", "count": 2, "expect": expect}
         for name, (header, expect) in cases.items()
