@@ -33,12 +33,20 @@ def modules(*names):
     return sorted(path for name in names for path in (ROOT / PLACES[name]).rglob("*.py"))
 
 
+@cache
+def nodes(path):
+    return list(ast.walk(tree(path)))
+
+
+@cache
 def imports(path):
-    for node in ast.walk(tree(path)):
+    found = []
+    for node in nodes(path):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += (f"{node.module}.{alias.name}" for alias in node.names)
+    return found
 
 
 def importers(wanted, *names):
@@ -49,9 +57,10 @@ def importers(wanted, *names):
     }
 
 
+@cache
 def dotted(path):
     """Every `a.b.c` that a module spells."""
-    return {ast.unparse(node) for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
+    return {ast.unparse(node) for node in nodes(path) if isinstance(node, ast.Attribute)}
 
 
 def test_the_contracts_between_the_layers_are_kept():
@@ -95,45 +104,59 @@ def test_only_the_settings_of_the_service_read_the_environment():
     assert readers == {"app/settings.py"}
 
 
-@pytest.mark.parametrize("path", modules("custody"), ids=lambda path: path.stem)
-def test_custody_reaches_no_network_no_database_and_no_process(path):
-    named = set(imports(path))
-    assert {name for name in named if any(name == out or name.startswith(f"{out}.") for out in OUTSIDE)} == set()
+def check(paths, look):
+    """Fails with every module that `look` finds something wrong with, and what."""
+    found = {path.relative_to(ROOT).as_posix(): look(path) for path in paths}
+    assert found, "there are modules"
+    wrong = [f"{name}: {what}" for name, what in found.items() if what]
+    assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", modules("custody"), ids=lambda path: path.stem)
-def test_custody_reads_no_clock(path):
-    asked = {name for name in dotted(path) if re.fullmatch(r"(.*\.)?(datetime|date)\.(now|utcnow|today)", name)}
-    assert asked | {name for name in imports(path) if name == "time" or name.startswith("time.")} == set()
+def test_custody_reaches_no_network_no_database_and_no_process():
+    def reached(path):
+        return {
+            name for name in set(imports(path)) if any(name == out or name.startswith(f"{out}.") for out in OUTSIDE)
+        }
+
+    check(modules("custody"), reached)
 
 
-@pytest.mark.parametrize("path", modules(*PLACES), ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_a_module_can_be_held_in_the_head(path):
-    most = LONGER.get(path.relative_to(ROOT).as_posix(), MODULE_LINES)
-    assert len(path.read_text("utf-8").splitlines()) <= most
+def test_custody_reads_no_clock():
+    def asked(path):
+        clocks = {name for name in dotted(path) if re.fullmatch(r"(.*\.)?(datetime|date)\.(now|utcnow|today)", name)}
+        return clocks | {name for name in imports(path) if name == "time" or name.startswith("time.")}
+
+    check(modules("custody"), asked)
 
 
-@pytest.mark.parametrize("path", modules(*PLACES), ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_a_function_fits_a_screen(path):
-    most = {
-        name: LONGER.get(f"{path.relative_to(ROOT).as_posix()}:{name}", FUNCTION_LINES) for name, _ in functions(path)
-    }
-    assert [name for name, lines in functions(path) if lines > most[name]] == []
+def test_a_module_can_be_held_in_the_head():
+    def too_long(path):
+        lines = len(path.read_text("utf-8").splitlines())
+        return lines if lines > LONGER.get(path.relative_to(ROOT).as_posix(), MODULE_LINES) else None
+
+    check(modules(*PLACES), too_long)
 
 
-@pytest.mark.parametrize("path", modules(*PLACES), ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_a_module_says_what_it_is(path):
-    assert ast.get_docstring(tree(path)) or not tree(path).body
+def test_a_function_fits_a_screen():
+    def too_long(path):
+        place = path.relative_to(ROOT).as_posix()
+        return [name for name, lines in functions(path) if lines > LONGER.get(f"{place}:{name}", FUNCTION_LINES)]
+
+    check(modules(*PLACES), too_long)
 
 
-@pytest.mark.parametrize("path", modules(*PLACES), ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_a_module_is_named_for_a_thing(path):
-    assert not {"utils", "helpers", "common", "misc", "base", "manager"} & {path.stem, path.parent.name}
+def test_a_module_says_what_it_is():
+    check(modules(*PLACES), lambda path: tree(path).body and not ast.get_docstring(tree(path)))
+
+
+def test_a_module_is_named_for_a_thing():
+    vague = {"utils", "helpers", "common", "misc", "base", "manager"}
+    check(modules(*PLACES), lambda path: vague & {path.stem, path.parent.name})
 
 
 def functions(path):
     """Name and lines of each function, its docstring left out: what is explained at length is no longer code for it."""
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             first = node.body[0]
             is_text = (
