@@ -5,7 +5,9 @@ import hashlib
 import io
 import os
 import shutil
+import stat
 import tarfile
+from types import SimpleNamespace
 
 import pytest
 from blake3 import blake3
@@ -53,6 +55,18 @@ def test_a_folder_gives_the_same_bytes_every_time_and_of_the_size_said_before(fo
     data = read(first)
     assert len(data) == first.size
     assert read(again) == data == read(first)
+
+
+def test_a_block_device_is_sent_as_long_as_it_can_be_read_and_has_no_time(tmp_path, monkeypatch):
+    device = tmp_path / "sdb"
+    device.write_bytes(b"sector" * 1000)
+    seen = SimpleNamespace(S_ISDIR=stat.S_ISDIR, S_ISREG=lambda _: False, S_ISBLK=lambda _: True)
+    monkeypatch.setattr(source, "stat", seen)
+    (found,) = sources([device])
+    assert read(found) == device.read_bytes()
+    (line,) = found.lines(ITEM)
+    assert (line.path, line.type, line.size, line.mtime) == (b"sdb", "device", 6000, None)
+    assert found.source_digests() == []
 
 
 def test_a_copy_of_a_folder_made_in_another_order_gives_the_same_bytes(folder, tmp_path):

@@ -257,18 +257,24 @@ def run(blocks, cwd, **values):
     return found
 
 
-def test_the_instructions_can_be_followed_to_the_letter():
+def test_the_instructions_can_be_followed_to_the_letter(tmp_path):
     world = World().exchange()
     text = world.bundle()["verify.md"].decode()
     blocks = re.findall(r"```\n(.*?)\n```", text, re.DOTALL)
     founding = world.police.voice.public
     log_key = next(str(key.verifier) for key in world.signers if key.verifier.type == 1).split("+", 2)[2]
     values = {"ID": world.manifest.id, "PUBLIC": to_base64(founding.spki), "LOGKEY": log_key}
-    with folder(world.bundle()) as path:
-        digests, chain, first, said, key, note, log, root = run(blocks[1:9], path, **values)
-        item = world.items[0]
-        (path / "ITEM.age").write_bytes(item.header + item.body)
-        (body,) = run(blocks[9:], path)
+    (tmp_path / "bundle.zip").write_bytes(zipped(world.bundle()))
+    (unpacked,) = run(blocks[:1], tmp_path)
+    assert unpacked.returncode == 0, unpacked.stderr
+    path, item = tmp_path / "bundle", world.items[0]
+    (path / "ITEM.age").write_bytes(item.header + item.body)
+    (path / "IDENTITY").write_text(str(world.court.identity))
+    digests, chain, first, said, signed, key, note, log, root, opened, body = run(blocks[1:], path, **values)
+    assert opened.returncode == 0, opened.stderr
+    assert (path / "plain").read_bytes() == b"disk image"
+    assert signed.stdout.split()[0] == world.manifest.id
+    assert f"{founding.id}  key.der" in key.stdout
     assert digests.returncode == 0, digests.stderr
     assert "OK" in digests.stdout
     assert "FAILED" not in digests.stdout
