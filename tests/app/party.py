@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import time
 from base64 import b64decode
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 TUS = {"Tus-Resumable": "1.0.0"}
 BYTES = {"Content-Type": "application/offset+octet-stream"}
 MIB = 1024 * 1024
+RENEW_AFTER = 500
 
 
 def token():
@@ -78,7 +80,7 @@ class Principal:
         self.authority, self.roles, self.id = authority, roles, token()
         self.service = authority.service
         self.voice, self.login = SigningKey.generate(), SigningKey.generate("es256")
-        self._token = None
+        self._token, self._renew_at = None, 0.0
 
     def enrolment(self):
         keys = self.authority.records([(self.voice.public, "statement"), (self.login.public, "login")], self.id)
@@ -118,8 +120,9 @@ class Principal:
 
     @property
     def headers(self):
-        if self._token is None:
-            self._token = self.log_in()["access_token"]
+        """With a token; one that has little of its ten minutes left is renewed, for a deep run takes longer than that."""
+        if self._token is None or time.monotonic() > self._renew_at:
+            self._token, self._renew_at = self.log_in()["access_token"], time.monotonic() + RENEW_AFTER
         return {"Authorization": f"Bearer {self._token}"}
 
     def forget(self):

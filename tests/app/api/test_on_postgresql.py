@@ -188,6 +188,7 @@ def test_whatever_befalls_the_database_under_requests_costs_nothing_but_503(*, s
     for turn in effort.turns(usual=len(befalls), full=400):
         for each in actors:
             each.act(EACH)
+            each.headers = alice.headers
         befalls[turn % len(befalls)](service.database)
     for each in actors:
         each.act(EACH)
