@@ -42,12 +42,12 @@ class Effort:
         self.told.append(text)
 
     def size(self, usual: int, full: int, each_s: float = 0.0) -> int:
-        """A size to be had at once: the usual one, in `make deep` the full one or what the time left is enough for.
+        """A size to be had at once: the usual one, in `make deep` the full one or what most of the time left is enough for.
 
         Args:
             each_s: Seconds that one takes, as measured just now.
         """
-        enough = int((self._end - time.monotonic()) / each_s) if each_s > 0 else full
+        enough = int(0.8 * (self._end - time.monotonic()) / each_s) if each_s > 0 else full
         found = max(usual, min(full, enough)) if self.deep else usual
         self._came(f"size {found} of {full}")
         return found
