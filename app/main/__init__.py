@@ -160,6 +160,9 @@ def _add_succeed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("origin", help="of the successor's log")
     parser.add_argument("keys", nargs="+", metavar="KEY", help="<name>+<id>+<base64>, each key of the successor's log")
     parser.add_argument("-o", "--output", type=Path, required=True, help="file for `init --succeeds` of the successor")
+    parser.add_argument(
+        "--bundles", type=Path, metavar="DIR", help="write there what proves each exchange and registry up to the end"
+    )
     parser.set_defaults(command="endings.succeed")
 
 

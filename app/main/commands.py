@@ -13,8 +13,9 @@ from app.errors import StateConflict
 from app.main.assembly import Service, assemble, inspect, now
 from app.main.options import OK, REFUSED, USAGE, fail, say, settings_of
 from app.main.witnesses import publish
-from app.services import enrolment, health, state, succession
+from app.services import continuing, enrolment, health, state, succession
 from app.settings import Settings, unknown_variables
+from custody.entry import Entry
 from custody.keys import fingerprint
 
 _PUBLISHED_WITHIN: Final = 15.0
@@ -26,7 +27,9 @@ def init(options: argparse.Namespace) -> int:
     if options.keys_only:
         return _make_keys(settings)
     if options.succeeds is not None:
-        succession.follow(settings, options.succeeds.read_bytes(), begun=_has_begun(settings))
+        before = options.succeeds.read_bytes()
+        continuing.Past.parse(before)
+        succession.follow(settings, before, begun=_has_begun(settings))
     service = assemble(settings)
     say(f"state of the log {service.state.origin} in {settings.state}")
     for what, path in service.state.made:
@@ -81,14 +84,20 @@ def enrol(options: argparse.Namespace) -> int:
         )
     service.witnesses.confirm()
     earlier = enrolment.admitted(application_.statement, service.runtime)
-    entry = earlier or enrolment.admit(
-        service.runtime.unit_of_work(), application_.statement, origin=service.state.origin, at=now()
-    )
+    entry = earlier or _admit(service, application_)
     publish(service)
     record = ledger.wait_for_record(service.runtime.engine, entry, _PUBLISHED_WITHIN)
     say(f"{'was enrolled before' if earlier else 'enrolled'}: entry {record.index} of {service.state.origin}")
     service.runtime.engine.dispose()
     return OK
+
+
+def _admit(service: Service, application_: enrolment.Application) -> Entry:
+    said = application_.statement
+    noted = continuing.of_registry(service.runtime.settings, said)
+    if noted:
+        say(f"it goes on from {noted['continues']['origin']}, signed as its registry there demands")
+    return enrolment.admit(service.runtime.unit_of_work(), said, origin=service.state.origin, at=now(), noted=noted)
 
 
 def check_config(options: argparse.Namespace) -> int:

@@ -4,18 +4,21 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, BinaryIO, Final, cast
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.db.chain_files import ChainFiles as Gathered
 from app.db.chain_files import Statements, chain_files
+from app.db.log_models import LedgerRow, LogLeaf
 from app.db.log_reader import LogReader
 from app.db.models import Authority, Exchange, Grant, GrantHeader, Item, Package, PutHeader, Release
 from app.errors import NotFound
 from app.services import brackets, headers, uploads
 from app.services.runtime import Runtime
-from custody import leaf, statement
+from custody import entry, leaf, statement
 from custody.bundle import BundleContents, ChainFiles, write_bundle
+from custody.entry import Entry
+from custody.packing import LeafLine
 
 _SPOOL: Final = 8 * 1024 * 1024
 _AT_ONCE: Final = 256
@@ -44,14 +47,16 @@ def write_registry(session: Session, target: BinaryIO, authority: str, *, origin
         raise NotFound(f"no authority {authority}")
     log = LogReader(session, size)
     gathered = {authority: _gather(session, row.handle, log.size)}
+    service = _service(session, origin, log.size)
     contents = BundleContents(
         kind="registry",
         chain=leaf.registry_handle(origin, authority),
         checkpoint=log.cosigned(),
-        inclusion=log.batch(_indices(gathered.values())),
+        inclusion=log.batch(_indices([*gathered.values(), *service])),
         entries=None,
         registries={name: _chain(log, files) for name, files in gathered.items()},
         statements=_statements(session, gathered.values()),
+        service=next((ChainFiles(each.entries, each.leaves) for each in service), None),
     )
     write_bundle(target, contents)
 
@@ -81,6 +86,7 @@ def write_exchange(
     exchange = _gather(session, chain, log.size)
     registries = _registries(session, exchange, log.size)
     gathered = [exchange, *registries.values()]
+    service = _service(session, runtime.origin, log.size)
     packages = list(session.scalars(select(Package.id).join(Exchange).where(Exchange.handle == chain)))
     envelopes = _statements(session, gathered)
     policy = runtime.witnesses
@@ -92,12 +98,13 @@ def write_exchange(
             kind=kind,
             chain=bytes.fromhex(chain),
             checkpoint=log.cosigned(),
-            inclusion=log.batch(_indices(gathered)),
+            inclusion=log.batch(_indices([*gathered, *service])),
             entries=_chain(log, exchange),
             registries={name: _chain(log, files) for name, files in registries.items()},
             statements=envelopes,
             headers=_Headers(session, packages, authority, runtime, scratch) if kind == "exchange" else {},
             parts=_parts(session, packages),
+            service=next((ChainFiles(each.entries, each.leaves) for each in service), None),
             policy=None if policy.policy.is_none else policy.text,
             checkpoints=checkpoints,
             consistency=_consistency(log, envelopes, checkpoints),
@@ -118,6 +125,26 @@ def _chain(log: LogReader, files: Gathered) -> ChainFiles:
     assert files.last is not None
     label = leaf.next_label(files.last.salt, files.last.hash)
     return ChainFiles(files.entries, files.leaves, log.tail(label))
+
+
+def _service(session: Session, origin: str, size: int) -> list[Gathered]:
+    """Of the service's own chain how the log began after another, and how it ended; empty where it did neither."""
+    chain = leaf.registry_handle(origin, leaf.SERVICE).hex()
+    newest = select(func.max(LedgerRow.seq)).where(LedgerRow.chain == chain).scalar_subquery()
+    query = (
+        select(LedgerRow.body, LedgerRow.seq, LogLeaf.idx, LedgerRow.hash, LedgerRow.label, LedgerRow.salt)
+        .join(LogLeaf, LogLeaf.ledger_id == LedgerRow.id)
+        .where(LedgerRow.chain == chain, LogLeaf.idx < size, or_(LedgerRow.seq == 0, LedgerRow.seq == newest))
+        .order_by(LedgerRow.seq)
+    )
+    rows = [row for row in session.execute(query) if _matters(entry.parse(row.body))]
+    lines = [LeafLine(*row[1:]) for row in rows]
+    found = Gathered([bytes(row.body) for row in rows], lines, [line.index for line in lines], [], None)
+    return [found] if rows else []
+
+
+def _matters(found: Entry) -> bool:
+    return found.event == "log.succeeded" or "predecessor" in found.noted
 
 
 def _indices(chains: Iterable[Gathered]) -> list[int]:

@@ -4,6 +4,7 @@ Admission is the operator's word (`policy.changed` on the service's chain), afte
 way; what the authority is, it says itself, in its registry's first entry. Verifiers rely on neither but on their pins.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -117,7 +118,9 @@ def begin(runtime: Runtime, at: datetime) -> None:
         uow.commit()
 
 
-def admit(uow: UnitOfWork, statement: Statement, *, origin: str, at: datetime) -> Entry:
+def admit(
+    uow: UnitOfWork, statement: Statement, *, origin: str, at: datetime, noted: Mapping[str, Any] | None = None
+) -> Entry:
     """Begin the registry of an authority with its own enrolment, and say so on the service's chain, in one commit.
 
     Args:
@@ -125,6 +128,7 @@ def admit(uow: UnitOfWork, statement: Statement, *, origin: str, at: datetime) -
         statement: The authority's first enrolment, whose fingerprint the operator has compared.
         origin: The log's name.
         at: When.
+        noted: What the service notes of its past in the log before (`continuing.of_registry`).
 
     Returns:
         The entry authority.enrolled.
@@ -144,7 +148,7 @@ def admit(uow: UnitOfWork, statement: Statement, *, origin: str, at: datetime) -
             raise StateConflict(f"authority {authority} is admitted already, and ids are never used again")
         ledger.open_chain(session, chain, ChainKind.REGISTRY, authority)
         entry = ledger.append(
-            session, chain=chain, event="authority.enrolled", at=at, origin=origin, statement=statement
+            session, chain=chain, event="authority.enrolled", at=at, origin=origin, statement=statement, noted=noted
         )
         session.add(
             Authority(id=authority, name=payload["name"], country=payload["country"], handle=chain, admitted_at=at)

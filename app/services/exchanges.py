@@ -14,7 +14,7 @@ from app.db.log_models import ChainKind
 from app.db.models import Authority, Exchange, Package, Part, Party, Upload, UploadState
 from app.db.unit_of_work import retried
 from app.errors import StateConflict, StatementRefused
-from app.services import access, pages, statements, uploads
+from app.services import access, continuing, pages, statements, uploads
 from app.services.records import Lodged, await_record
 from app.services.runtime import Runtime
 from app.services.statements import Lodge
@@ -59,7 +59,8 @@ def open_exchange(command: Lodge, runtime: Runtime) -> Opened:
 
     Raises:
         StatementRefused: The signer's authority is no party, or the statement does not hold.
-        StateConflict: The handle is taken, or a named authority is not enrolled or suspended here.
+        StateConflict: The handle is taken, or a named authority is not enrolled or suspended here; or the exchange goes
+            on from the log before, and not as it stood there.
     """
     handle = str(statements.read(command.envelope).payload["chain"])
     with runtime.acting() as uow:
@@ -78,7 +79,8 @@ def open_exchange(command: Lodge, runtime: Runtime) -> Opened:
             session.flush()
             named = {**dict.fromkeys(auditors, Part.AUDITOR), **dict.fromkeys(parties, Part.PARTY)}
             session.add_all(Party(exchange_id=row.id, authority=name, part=part) for name, part in named.items())
-            entry = statements.append(session, runtime, said, at=command.at, noted=command.caller.noted())
+            noted = command.caller.noted() | continuing.of_exchange(runtime.settings, said.statement)
+            entry = statements.append(session, runtime, said, at=command.at, noted=noted)
             uow.commit()
     return Opened(await_record(runtime, entry, fresh=said.earlier is None), exchange_id(handle))
 

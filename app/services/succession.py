@@ -32,7 +32,7 @@ from custody.succession import LeavesDigest, Predecessor
 from custody.tiles import WIDTH
 
 PREDECESSOR: Final = "predecessor.json"
-"""File of a state: the log that this one succeeds, put there before its log begins."""
+"""File of a state: the log that this one succeeds and what stood in it, put there before its log begins."""
 
 EVENTS: Final = frozenset({"log.succeeded", "policy.changed"})
 POLICIES: Final = frozenset({"auditors", "witnesses"})
@@ -60,7 +60,7 @@ def predecessor(settings: Settings) -> Predecessor | None:
         FormatError: The file in the state is none.
     """
     path = settings.state / PREDECESSOR
-    return Predecessor.parse(path.read_bytes()) if path.exists() else None
+    return _named(path.read_bytes()) if path.exists() else None
 
 
 def follow(settings: Settings, data: bytes, *, begun: bool) -> None:
@@ -75,15 +75,18 @@ def follow(settings: Settings, data: bytes, *, begun: bool) -> None:
         StateConflict: It has, and does not name this log.
         FormatError: The bytes do not name a log.
     """
-    found = Predecessor.parse(data)
-    if predecessor(settings) == found:
+    if predecessor(settings) == _named(data):
         return
     if begun:
         raise StateConflict(
             f"the log in {settings.state} has begun already", hint="a successor begins in a state directory of its own"
         )
     private_files.private_directory(settings.state)
-    private_files.write(settings.state / PREDECESSOR, found.encode())
+    private_files.write(settings.state / PREDECESSOR, data)
+
+
+def _named(data: bytes) -> Predecessor:
+    return Predecessor.parse(data.partition(b"\n")[0])
 
 
 def end_of(runtime: Runtime) -> Entry | None:

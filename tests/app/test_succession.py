@@ -50,7 +50,7 @@ def old(tmp_path, monkeypatch):
     keys = [str(SignerKey.generate(NEW, kind).verifier) for kind in (KeyType.ED25519, KeyType.COSIGN_MLDSA44)]
 
     def end(origin=NEW, given=tuple(keys)):
-        options = Namespace(state=state, origin=origin, keys=list(given), output=tmp_path / "old.json")
+        options = Namespace(state=state, origin=origin, keys=list(given), output=tmp_path / "old.json", bundles=None)
         return endings.succeed(options)
 
     yield SimpleNamespace(
