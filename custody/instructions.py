@@ -5,8 +5,8 @@ from typing import Final
 VERIFY: Final = """\
 # Checking this bundle by hand
 
-You need `sha256sum`, `openssl` 3 or newer, and Python 3 for one-liners that only unpack hex and base64. `age` opens
-sealed items. Everything below works without the service that made the bundle, and without a network.
+You need `sha256sum`, `openssl` 3 or newer, and Python 3 for one-liners that only unpack ZIP, hex and base64. `age`
+opens sealed items. Everything below works without the service that made the bundle, and without a network.
 
 Log: `{log}`
 Chain: `{chain}`
@@ -22,7 +22,8 @@ those who want to see the essentials with tools that somebody else wrote.
 ## 0. Unpack
 
 ```
-mkdir bundle && cd bundle && unzip ../bundle.zip
+python3 -m zipfile -e bundle.zip bundle
+cd bundle
 ```
 
 ## 1. Is the copy undamaged?
@@ -71,7 +72,13 @@ for line in open("statements.jsonl"):
         print("key", e["signatures"][0]["keyid"]); print(body.decode())' ID
 ```
 
-`sha256sum signed.bin` must print the id. The key stands in the registry of the signer's authority: a statement of
+This must print the id:
+
+```
+sha256sum signed.bin
+```
+
+The key stands in the registry of the signer's authority: a statement of
 kind `enrolment` or `key` (also in `statements.jsonl`) has it as `{{"id": …, "public": …}}`. Write its public key
 (base64, put it in place of PUBLIC) to a file, check that its SHA-256 is the key id, and check the signature:
 
@@ -137,9 +144,15 @@ with the same `seq` (step 2 prints it for the last). A line without an entry sta
 
 ## 6. The evidence itself
 
-A downloaded item is an age file. `age -d -i IDENTITY ITEM.age > plain` opens it. The manifest (statement of the entry
-`package.sealed`, step 3) has for each item the digests of its *body*, which is the file without its header; the header
-ends with the line that begins with `---`:
+A downloaded item is an age file. With the recipient's secret key (a file, in place of IDENTITY) `age` opens it; for a
+key that begins with `AGE-SECRET-KEY-PQ` this takes version 1.3 or newer:
+
+```
+age -d -i IDENTITY ITEM.age > plain
+```
+
+The manifest (statement of the entry `package.sealed`, step 3) has for each item the digests of its *body*, which is the
+file without its header; the header ends with the line that begins with `---`:
 
 ```
 python3 -c 'import sys
