@@ -1,5 +1,6 @@
 """verifier.html in headless Chromium and Firefox, opened from disk as a reader opens it."""
 
+import base64
 import importlib.util
 import json
 import threading
@@ -10,6 +11,7 @@ import pytest
 from tests.custody import test_verify_flips as flips
 from tests.custody.world import World, zipped
 from tests.verifier import corpus, second
+from tests.verifier import test_bundle_vectors as vectors
 from tests.verifier.browsers import BROWSERS
 from tests.verifier.test_second_verifier import facts
 
@@ -24,7 +26,8 @@ RUN_CASE = """
   if (found.trust) options.trust = decoded(found.trust);
   if (found.before_trust) options.beforeTrust = decoded(found.before_trust);
   for (const name of ["items", "mirror", "since", "before"]) if (found[name]) options[name] = given(found[name]);
-  return JSON.stringify(await main_js.verify(given(found.bundle), options));
+  const refused = ({ code, kind }) => { if (!kind) throw new Error(code); return { error: { code } }; };
+  return JSON.stringify(await main_js.verify(given(found.bundle), options).catch(refused));
 })(%s)
 """
 
@@ -138,6 +141,24 @@ def test_every_bundle_gets_the_same_report_in_a_browser(browser, cases):
         if rows := second.differences(case, report):
             wrong[case["about"]] = rows
     assert wrong == {}
+
+
+@pytest.mark.deep
+def test_a_bundle_vector_is_judged_as_its_row_says_in_a_browser(browser, effort):
+    def at(text):
+        beside = isinstance(text, str) and text.startswith("./")
+        return base64.b64encode((vectors.FOLDER / text).read_bytes()).decode() if beside else text
+
+    browser.open(PAGE)
+    paths = effort.random.sample(vectors.FILES, len(vectors.FILES))
+    wrong = {}
+    for turn in effort.turns(usual=8, full=len(paths)):
+        row = json.loads(paths[turn].read_text(encoding="utf-8"))
+        question = {name: at(value) for name, value in row.items() if name not in {"about", "expect"}}
+        report = json.loads(browser.evaluate(RUN_CASE % json.dumps(question)))
+        if "error" in report or not second.unread(report):
+            wrong[paths[turn].stem] = vectors.misses(report, row["expect"], places=False)
+    assert {name: found for name, found in wrong.items() if found is not None} == {}
 
 
 def test_every_fact_has_its_answer_in_a_browser(browser):
