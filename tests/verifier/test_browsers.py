@@ -40,6 +40,20 @@ new Promise((done) => {
 """
 
 
+DROP = """
+(async (files) => {
+  const dropped = new DataTransfer();
+  for (const [name, text] of Object.entries(files)) {
+    dropped.items.add(new File([Uint8Array.from(atob(text), (unit) => unit.charCodeAt(0))], name));
+  }
+  const told = ["bundle", "trust", "items"].map((name) => document.getElementById(name + "-chosen"));
+  const before = told.map((place) => place.textContent);
+  document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: dropped, bubbles: true, cancelable: true }));
+  while (told.some((place, n) => place.textContent === before[n])) await new Promise((done) => setTimeout(done, 1));
+  return told.map((place) => place.textContent).join("; ");
+})(%s)
+"""
+
 REACH = """
 ((address) => Promise.all([
   fetch(address + "/fetch").catch(() => 0),
@@ -89,6 +103,20 @@ def test_a_reader_sees_what_holds(browser, tmp_path):
         browser.evaluate("document.documentElement.lang + ' ' + document.querySelector('#verdict strong').textContent")
         == "fr VÉRIFIÉ (code de sortie 0)"
     )
+
+
+def test_what_is_dropped_anywhere_is_known_for_what_it_is(browser):
+    world = World(seen=False).exchange()
+    item = world.items[0]
+    files = {
+        "any.name": zipped(world.bundle()),
+        "mine": world.trust().encode(),
+        f"{item.id}.age": item.header + item.body,
+    }
+    browser.open(PAGE)
+    given = {name: base64.b64encode(data).decode() for name, data in files.items()}
+    assert browser.evaluate(DROP % json.dumps(given)) == "any.name; mine; files: 1"
+    assert browser.evaluate(ANSWER) == "VERIFIED (exit code 0)"
 
 
 def test_a_reader_sees_what_does_not_hold(browser, tmp_path):

@@ -29,7 +29,7 @@ const below = (files) => [...files].map((file) => [file.webkitRelativePath.split
 
 function tellChosen() {
   for (const [name, given] of Object.entries(chosen)) {
-    const told = given === undefined ? word("none") : Array.isArray(given) ? `${given.length} ${word("files")}` : shown(given.name);
+    const told = given === undefined ? word("none") : Array.isArray(given) ? `${word("files")} ${given.length}` : shown(given.name);
     $(`${name}-chosen`).textContent = told;
   }
 }
