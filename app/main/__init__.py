@@ -119,6 +119,9 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Run the service. What is missing of the state is made first, and said; the log's keys are told."
+    )
     parser.add_argument("--port", type=int, help="port to listen on; 0 takes a free one (default: ROGATORY_PORT)")
     parser.add_argument("--ready-file", type=Path, metavar="PATH", help="written, as JSON, once connections are taken")
     parser.add_argument(
@@ -167,6 +170,7 @@ def _add_succeed(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_enrol(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Admit an authority. Its key is shown, and must be the one it told you by another way."
     parser.add_argument("file", type=Path, help="enrolment file that the authority made")
     parser.add_argument(
         "--fingerprint", metavar="HEX", help="what the authority told you of its key, by another way than the file came"

@@ -128,7 +128,7 @@ def _trust(profile: "Profile") -> str:
     newest = profile.records / "checkpoint"
     if newest.exists() and time.time() - newest.stat().st_mtime > _STALE_S:
         raise _Wrong("the newest checkpoint seen is more than a week old", "rogatory log mirror DIR looks anew", 23)
-    return f"{trust.origin}, {len(trust.log)} log keys, {len(trust.authorities)} authorities pinned"
+    return f"{trust.origin}, {len(trust.log)} log keys, authorities pinned: {len(trust.authorities)}"
 
 
 def _service(profile: "Profile", terminal: Terminal) -> Iterator[Finding]:
@@ -213,7 +213,7 @@ def _login(profile: "Profile", connection: "Connection") -> str:
     if not profile.principal:
         raise _Wrong("the profile has no principal", "rogatory enrolment principal --role ROLE", 4)
     count = len(connection.get_json("/v1/authorities").get("authorities", []))
-    return f"accepted as {profile.principal[:8]} of {profile.authority}; the service knows {count} authorities"
+    return f"accepted as {profile.principal[:8]} of {profile.authority}; authorities the service knows: {count}"
 
 
 def _disk(profile: "Profile") -> str:
