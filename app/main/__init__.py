@@ -156,6 +156,10 @@ def _add_witness(parser: argparse.ArgumentParser, common: argparse.ArgumentParse
     policy = verbs.add_parser("policy", parents=[which], help="take a whole policy that you have written")
     policy.add_argument("file", type=Path)
     policy.set_defaults(command="witnesses.policy")
+    for each in (add, remove, policy):
+        each.add_argument(
+            "--wait", metavar="TIME", default="0s", help="for witnesses that fetch, to cosign the change (default: 0s)"
+        )
 
 
 def _add_succeed(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
+from time import monotonic, sleep
 from typing import Final
 
 from app.auth import private_files
@@ -15,6 +16,7 @@ from app.jobs.election import NotElected
 from app.jobs.witnesses import WitnessSilent
 from app.main.assembly import Service, assemble, inspect
 from app.main.options import OK, say, settings_of
+from app.quantities import duration
 from app.services import witnessing
 from app.services.policies import NO_POLICY, Member, PolicyFile
 from app.services.witnessing import all_members
@@ -27,6 +29,7 @@ from custody.policy import Policy
 
 _QUORUM: Final = "members"
 _PUBLISHED_WITHIN: Final = 15.0
+_LOOK_AGAIN: Final = 1.0
 _LATE: Final = 60
 """Seconds after which a witness that lacks the newest checkpoint is said to be behind."""
 
@@ -59,7 +62,7 @@ def add(options: argparse.Namespace) -> int:
     service = assemble(settings_of(options))
     file = _file(service, auditor=options.auditor)
     others = [each for each in _flat(file, service) if each.name != member.name]
-    return _adopt(service, file, write([*others, member], service.runtime.log_keys, options.quorum))
+    return _adopt(service, file, write([*others, member], service.runtime.log_keys, options.quorum), options)
 
 
 def remove(options: argparse.Namespace) -> int:
@@ -70,14 +73,14 @@ def remove(options: argparse.Namespace) -> int:
     left = [each for each in found if each.name != options.authority]
     if len(left) == len(found):
         raise NotFound(f"{options.authority} is none of {', '.join(each.name for each in found) or 'nobody'}")
-    return _adopt(service, file, write(left, service.runtime.log_keys, options.quorum))
+    return _adopt(service, file, write(left, service.runtime.log_keys, options.quorum), options)
 
 
 def policy(options: argparse.Namespace) -> int:
     """Take a policy as it was written."""
     service = assemble(settings_of(options))
     text = options.file.read_text(encoding="utf-8")
-    return _adopt(service, _file(service, auditor=options.auditor), text)
+    return _adopt(service, _file(service, auditor=options.auditor), text, options)
 
 
 def write(members: Sequence[Member], log: Sequence[VerifierKey], quorum: int | None) -> str:
@@ -131,8 +134,9 @@ def publish(service: Service) -> None:
         service.sequencer.stop()
 
 
-def _adopt(service: Service, file: PolicyFile, text: str) -> int:
+def _adopt(service: Service, file: PolicyFile, text: str, options: argparse.Namespace) -> int:
     """Put on record what a policy changes, then let it count."""
+    wait = _span(options.wait)
     runtime, new, old = service.runtime, Policy.parse(text), file.policy
     if any(key not in runtime.log_keys for key in new.log):
         raise BadInput("the policy names a log key that is not this log's")
@@ -152,7 +156,7 @@ def _adopt(service: Service, file: PolicyFile, text: str) -> int:
             )
         uow.commit()
     publish(service)
-    endorsed = _endorsed(service, entry)
+    endorsed = _endorsed(service, entry, wait)
     private_files.write(file.path, text.encode())
     say(text.rstrip())
     how = "`rogatory trust update`" if endorsed else "`rogatory trust policy`, and compare"
@@ -161,21 +165,39 @@ def _adopt(service: Service, file: PolicyFile, text: str) -> int:
     return OK
 
 
-def _endorsed(service: Service, entry: Entry) -> bool:
-    """Whether the quorum so far has cosigned the entry, asked before another policy counts: members can then follow."""
+def _endorsed(service: Service, entry: Entry, wait: float) -> bool:
+    """Whether the quorum so far has cosigned the entry, asked before another policy counts: members can then follow.
+
+    A witness that fetches comes when it likes, to a service that runs; `wait` is how many seconds it is waited for.
+    """
     runtime, policy = service.runtime, service.runtime.witnesses.policy
     if policy.is_none:
         return False
     index = ledger.wait_for_record(runtime.engine, entry, _PUBLISHED_WITHIN).index
-    for member in runtime.witnesses.members():
-        if member.url:
-            with suppress(WitnessSilent, Refusal, CustodyError):
-                service.witnesses.submit(member)
-    service.witnesses.close()
-    if witnessing.newest_cosigned(runtime, index) is not None:
-        return True
+    end = monotonic() + wait
+    while True:
+        for member in runtime.witnesses.members():
+            if member.url:
+                with suppress(WitnessSilent, Refusal, CustodyError):
+                    service.witnesses.submit(member)
+        service.witnesses.close()
+        if witnessing.newest_cosigned(runtime, index) is not None:
+            return True
+        if monotonic() >= end:
+            break
+        sleep(min(_LOOK_AGAIN, max(end - monotonic(), 0)))
     say("the quorum so far has not cosigned this change: members have to compare the new policy by another way")
+    fetching = [member.name for member in runtime.witnesses.members() if not member.url]
+    if fetching and not wait:
+        say(f"some fetch when they like ({', '.join(fetching)}): with --wait, a running service waits for these first")
     return False
+
+
+def _span(text: str) -> float:
+    try:
+        return duration(text).total_seconds()
+    except ValueError as error:
+        raise BadInput(f"--wait is {text!r}, expected {error}") from error
 
 
 def _file(service: Service, *, auditor: bool) -> PolicyFile:

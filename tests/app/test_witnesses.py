@@ -20,7 +20,7 @@ from app.db import cosignatures, ledger
 from app.db.engine import connect, writing
 from app.db.guard import guard
 from app.db.log_reader import LogReader
-from app.errors import ReadOnly
+from app.errors import BadInput, ReadOnly
 from app.jobs.witnesses import Witnesses, WitnessSilent
 from app.main import witnesses
 from app.services import witnessing
@@ -69,7 +69,7 @@ class Asked:
 
 
 def operator(running, function, **options):
-    defaults = {"state": running.settings.state, "auditor": False, "quorum": None, "url": ""}
+    defaults = {"state": running.settings.state, "auditor": False, "quorum": None, "url": "", "wait": "0s"}
     return function(Namespace(**{**defaults, **options}))
 
 
@@ -185,6 +185,33 @@ class TestHandingBack:
         each.witness.cosign(AddCheckpoint(0, (), shown), time=int(stage.now().timestamp()))
         yield each, each.witness.held(ORIGIN).note
         operator(stage, witnesses.remove, authority=each.name)
+
+    def fetch(self, stage, each):
+        """What `rogatory witness once` does."""
+        with stage.runtime.reading() as session:
+            log, old = LogReader(session), each.size
+            path = log.consistency(old) if 0 < old < log.size else ()
+        each.witness.cosign(AddCheckpoint(old, tuple(path), log.note), time=int(stage.now().timestamp()))
+        assert raw(stage, "POST", "cosignatures", each.witness.held(ORIGIN).note).status_code == 204
+
+    def test_a_change_waits_for_a_witness_that_fetches_if_it_is_told_to(self, stage, capsys):
+        each = Asked(stage.directory, "xx.fetches", stage.log_keys)
+        add(stage, each, quorum=3)
+        add(stage, each, quorum=3)
+        said = capsys.readouterr().out
+        assert "some fetch when they like (xx.fetches)" in said
+        assert "`rogatory trust policy`, and compare" in said
+        facts = {"authority": each.name, "wait": "60s"}
+        changing = threading.Thread(target=operator, args=(stage, witnesses.remove), kwargs=facts, daemon=True)
+        changing.start()
+        while changing.is_alive():
+            self.fetch(stage, each)
+            changing.join(0.1)
+        said = capsys.readouterr().out
+        assert "members take it over with `rogatory trust update`" in said
+        assert "not cosigned" not in said
+        with pytest.raises(BadInput, match="--wait"):
+            operator(stage, witnesses.remove, authority="nl.zeeland", wait="soon")
 
     def test_a_cosigned_note_is_kept_once_and_shown(self, stage, fetching):
         each, note = fetching
