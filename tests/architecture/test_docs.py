@@ -114,6 +114,12 @@ def test_every_page_is_reached_from_the_index():
     assert set(ROOT.glob("docs/**/*.md")) - reached == set()
 
 
+def test_the_specification_names_each_of_its_pages():
+    said = (ROOT / "docs/spec/README.md").read_text("utf-8")
+    pages = {path.name for path in ROOT.glob("docs/spec/*.md")} - {"README.md"}
+    assert {name for name in pages if f"]({name})" not in said} == set()
+
+
 def typed(*programs):
     """Lines of shell blocks that run one of these programs: page, words."""
     for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/guide/*.md"))]:
