@@ -69,13 +69,20 @@ def packages(stage, exchange):
 
 def test_keys_that_rotate_are_followed_by_everyone_and_the_old_ones_are_gone(stage):
     before = {row["id"] for row in stage.run("nl", "keys", "show")["keys"]}
+    safe, key = stage.root / "safe", stage.keys("nl") / "authority.pem"
+    safe.mkdir(mode=0o700)
     for which, uses in (("--authority", {"authority"}), ("--principal", {"login", "statement"})):
-        rows = stage.run("nl", "keys", "rotate", which)["keys"]
+        if which == "--principal":  # signed for by a key that lies elsewhere
+            key.rename(safe / key.name)
+            stage.run("nl", "keys", "rotate", which, expect=6)
+        rows = stage.run("nl", "keys", "rotate", which, *(["--authority-keys", safe] * (not key.exists())))["keys"]
         assert {row["use"] for row in rows} == uses
         for row in rows:
             assert row["old"] in before
             assert stage.live("nl", row["use"]) == {row["new"]}
             assert len(row["records"]) == 1
+    assert {path.name for path in safe.iterdir()} == {key.name}
+    (safe / key.name).rename(key)
     assert not list(stage.keys("nl").glob("*.next"))
     assert {stat.S_IMODE(path.stat().st_mode) for path in stage.keys("nl").glob("*.*")} == {0o600}
     kept = stage.root / "profiles" / "nl" / "records"
