@@ -25,6 +25,7 @@ from custody.statement import Statement
 from custody.trust import Trust
 from rogatory import enrolment, export, grants, keyring, receipt, resume, trust_file
 from rogatory.connection import Connection
+from rogatory.continuing import Before
 from rogatory.directory import Directory, KnownAuthority
 from rogatory.exchanges import Exchange, Exchanges, LogPage
 from rogatory.keyring import Passphrase
@@ -196,10 +197,15 @@ class Client:
     # ------------------------------------------------------------ exchanges
 
     def open_exchange(
-        self, parties: Sequence[str], *, auditors: Sequence[str] = (), title: Title | None = None
+        self,
+        parties: Sequence[str],
+        *,
+        auditors: Sequence[str] = (),
+        title: Title | None = None,
+        before: Before | None = None,
     ) -> tuple[Exchange, Lodged]:
-        """Open an exchange with other authorities; its title stays on this side, sealed."""
-        opened, lodged = self.exchanges.open(parties, auditors=auditors)
+        """Open an exchange, perhaps one that goes on from the log before; its title stays on this side, sealed."""
+        opened, lodged = self.exchanges.open(parties, auditors=auditors, before=before)
         if title is not None:
             self.profile.lock_title(opened.id, title)
         return opened, lodged

@@ -12,6 +12,7 @@ from custody import entry, statement
 from custody.entry import Entry
 from custody.statement import Statement
 from rogatory.connection import AnswerMalformed, Connection
+from rogatory.continuing import Before
 from rogatory.errors import Tampered
 from rogatory.ids import exchange_id, resolve
 from rogatory.lodging import Lodge, Lodged
@@ -92,15 +93,28 @@ class Exchanges:
         found = {exchange.id: exchange for exchange in self.list()}
         return found[resolve(text, found)]
 
-    def open(self, parties: Sequence[str], *, auditors: Sequence[str] = ()) -> tuple[Exchange, Lodged]:
-        """Open an exchange between our authority and others; the handle is random and ours to choose."""
-        handle = secrets.token_hex(32)
+    def open(
+        self, parties: Sequence[str], *, auditors: Sequence[str] = (), before: Before | None = None
+    ) -> tuple[Exchange, Lodged]:
+        """Open an exchange between our authority and others; the handle is random and ours to choose.
+
+        One that stood in the log before goes on under the handle that it had, with all who stood in it.
+
+        Raises:
+            ContinuedOtherwise: The service lets it go on from something else.
+        """
+        handle = before.handle if before is not None else secrets.token_hex(32)
+        if before is not None:
+            parties = [*parties, *before.parties]
+            auditors = [name for name in (*auditors, *before.auditors) if name not in parties]
         everybody = sorted({*parties, self._speaker.authority})
         detail: dict[str, Any] = {"parties": everybody}
         if auditors:
             detail["auditors"] = sorted(set(auditors))
         said = self._speaker.act("exchange.opened", handle, detail=detail)
         lodged = self._lodge.lodge("/v1/exchanges", said, event="exchange.opened")
+        if before is not None:
+            before.check(lodged.entry)
         time = str(lodged.entry.fields["time"])
         opened = Exchange(exchange_id(handle), handle, time, closed=False, parties=tuple(everybody))
         return opened, lodged

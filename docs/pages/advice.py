@@ -189,6 +189,8 @@ BY_CODE = {
     "rogatory:quorum-missing": "wait until witnesses have cosigned, then run it again",
     "rogatory:another-shown": "ask the operator; do not go on with what was shown",
     "rogatory:auditors-behind": "run it again after the auditors have run `rogatory log mirror --cosign`",
+    "rogatory:continued-otherwise": "keep the bundle and the record: together they show that the successor does not go on where the old log ended",
+    "rogatory:nothing-to-continue": "give the bundle of an exchange that was not closed, from the end of the log before",
     "rogatory:bundle-not-continued": "keep the bundle and what was refused: they show that the log keeps two books",
     "rogatory:bundle-stale": "ask again; if it stays so, ask the operator what is being kept from you",
     "rogatory:registry-outdated": "ask the operator; seal nothing meanwhile",

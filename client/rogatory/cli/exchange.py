@@ -2,10 +2,11 @@
 
 from argparse import Namespace
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rogatory.cli import session
-from rogatory.cli.command import Command, Outcome, option, positional
+from rogatory.cli.command import Command, CommandProblem, Outcome, option, positional
 from rogatory.cli.tui import Terminal, columns, escape, facts
 
 if TYPE_CHECKING:
@@ -19,14 +20,19 @@ _FILE_NUMBER = option("--file-number", about="file number on this side; likewise
 
 def open_exchange(args: Namespace, terminal: Terminal) -> Outcome:
     """Open an exchange."""
+    from rogatory import continuing
     from rogatory.profile import Title
 
+    if not args.with_ and args.continues is None:
+        raise CommandProblem("nobody to exchange with", hint="--with AUTHORITY, or --continues BUNDLE")
+    before = continuing.read(args.continues) if args.continues is not None else None
     with session.client(args, terminal) as client:
         known = Title(args.title or "", args.file_number or "") if args.title or args.file_number else None
-        found, lodged = client.open_exchange(args.with_, auditors=args.auditor or [], title=known)
+        found, lodged = client.open_exchange(args.with_ or [], auditors=args.auditor or [], title=known, before=before)
+        to = next(name for name in (*(args.with_ or ()), *found.parties) if name != client.profile.authority)
     text = [
         f"exchange {found.id[:8]} is open between {escape(', '.join(found.parties))}",
-        f"next: rogatory send PATH --exchange {found.id[:8]} --to {escape(args.with_[0])}",
+        f"next: rogatory send PATH --exchange {found.id[:8]} --to {escape(to)}",
     ]
     return Outcome(_fields(found, known) | {"index": lodged.record.index}, "\n".join(text))
 
@@ -163,7 +169,6 @@ COMMANDS = (
                 dest="with_",
                 action="append",
                 metavar="AUTHORITY",
-                required=True,
             ),
             option(
                 "--auditor",
@@ -171,10 +176,18 @@ COMMANDS = (
                 action="append",
                 metavar="AUTHORITY",
             ),
+            option(
+                "--continues",
+                about="bundle of an exchange of the log before, from its end: it goes on here, with all its parties",
+                metavar="BUNDLE",
+                type=Path,
+                completes="file",
+            ),
             _TITLE,
             _FILE_NUMBER,
         ),
-        about="The service learns which authorities exchange, never what it is about.",
+        about="The service learns which authorities exchange, never what it is about. An exchange that goes on "
+        "from the log before begins anew: what was sent there stays proven by its bundle there.",
         examples=('rogatory exchange open --with es.fge --title "Operation Estuary" --file-number 118/26.4T9LSB',),
         then="rogatory send PATH --exchange ID --to AUTHORITY.",
     ),
