@@ -1,5 +1,6 @@
 """What the documentation says is what the code is."""
 
+import argparse
 import re
 import shlex
 
@@ -32,6 +33,29 @@ SHARED = {
 def test_the_generated_pages_are_those_the_code_makes():
     stale = [name for name, text in generate.pages().items() if (ROOT / name).read_text("utf-8") != text]
     assert stale == [], "run `make docs`"
+
+
+def commands(parser_, words=("rogatory-server",)):
+    """Each command of the operator, and the options of its own."""
+    for action in parser_._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, each in action.choices.items():
+                yield from commands(each, (*words, name))
+            return
+    options = [name for action in parser_._actions for name in action.option_strings if name.startswith("--")]
+    yield " ".join(words), [name for name in options if name not in {"--help", "--state"}]
+
+
+def test_a_guide_tells_of_every_command_of_the_operator_and_its_options():
+    """Those of the other program stand in a page that is written from them."""
+    guides = "".join(page.read_text("utf-8") for page in PAGES if page.parent.name in {"guide", "operations"})
+    told = [*commands(main._parser())]
+    missing = [word for command, options in told for word in (command, *options) if not tells(guides, word)]
+    assert missing == []
+
+
+def tells(text, word):
+    return re.search(rf"{re.escape(word)}\b", text) is not None
 
 
 def test_nothing_generated_is_left_over():
