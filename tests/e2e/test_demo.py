@@ -18,7 +18,7 @@ def play(directory, *more):
         text=True,
         check=False,
         cwd=ROOT,
-        timeout=PATIENCE,
+        timeout=2 * PATIENCE,
         env={name: value for name, value in os.environ.items() if not name.startswith("ROGATORY_")},
     )
 
