@@ -62,7 +62,7 @@ class Successor(World):
         self.old, self.says, self.first, self.renewed, self.silent = old, says, first, renewed, silent
         super().__init__(seen=False)
         self.handle = old.handle
-        for name in old.people.keys() - self.registries.keys():
+        for name in sorted(old.people.keys() - self.registries.keys()):  # made in one order, whatever a set has
             self.enrol(name)
 
     def person(self, name):
