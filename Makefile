@@ -63,10 +63,10 @@ check: $(VENV)/.dev ## lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev ## measure against others, write docs/bench.md; QUICK=1 for small sizes, ONLY="s3 records"
+bench: $(VENV)/.dev ## measure against others, write docs/bench.md; QUICK=1 for small sizes, VAST=1 for 10 GiB too, ONLY="s3 records"
 	@./tests/system.sh ensure
 	@cd bench/node && npm ci --silent --no-audit --no-fund
-	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(OUTPUT),--output $(OUTPUT))
+	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(VAST),--vast) $(if $(ONLY),--only $(ONLY)) $(if $(OUTPUT),--output $(OUTPUT))
 
 vectors: $(VENV)/.dev ## write the vectors again from the independent reference
 	@for f in tests/vectors/generate_*.py; do $(BIN)/python $$f; done

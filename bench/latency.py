@@ -17,7 +17,7 @@ from app.db.unit_of_work import UnitOfWork
 from bench import ledgers
 from bench.series import Effort, Row, Series
 
-WRITERS = 100
+WRITERS, RUNS = 100, 5
 
 
 def to_checkpoint(effort: Effort, root: Path) -> Iterator[Row]:
@@ -27,9 +27,9 @@ def to_checkpoint(effort: Effort, root: Path) -> Iterator[Row]:
             made = fresh()
             chains = iter(ledgers.open_chains(made, effort.chains))
             made.sequencer.start()
-            _run(made, [next(chains) for _ in range(WRITERS)])
+            run(made, [next(chains) for _ in range(WRITERS)])
             count = max(effort.records // WRITERS, 1) * WRITERS
-            turns = [_run(made, [next(chains) for _ in range(count)]) for _ in range(effort.repeat)]
+            turns = [run(made, [next(chains) for _ in range(count)]) for _ in range(RUNS)]
         middles, tails, rates = (Series(tuple(column)) for column in zip(*turns, strict=True))
         about = f"{WRITERS} writers, {effort.chains:,} chains, {name}"
         yield Row("latency", f"record after its commit, {about}: p50", "ms", middles)
@@ -37,7 +37,7 @@ def to_checkpoint(effort: Effort, root: Path) -> Iterator[Row]:
         yield Row("latency", f"entries written and proven meanwhile, {about}", "/s", rates)
 
 
-def _run(made: ledgers.Made, chains: list[str]) -> tuple[float, float, float]:
+def run(made: ledgers.Made, chains: list[str]) -> tuple[float, float, float]:
     """Median and 99th percentile of the milliseconds from commit to record, and entries a second."""
     start = Barrier(WRITERS)
 

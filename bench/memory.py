@@ -12,7 +12,16 @@ _ROOM = 3
 
 def of_processes(effort: Effort, root: Path) -> Iterator[Row]:
     """Each process's peak at each size, less its peak at the first; the goal holds for the difference."""
-    first, *others = effort.memory
+    yield from _peaks(effort.memory, root)
+
+
+def vast(effort: Effort, root: Path) -> Iterator[Row]:
+    """The same at a size that takes minutes: `make bench VAST=1`."""
+    yield from _peaks((effort.memory[0], effort.vast), root)
+
+
+def _peaks(sizes: tuple[int, ...], root: Path) -> Iterator[Row]:
+    first, *others = sizes
     play = Play(root / "play")
     try:
         small = play.turn(first)

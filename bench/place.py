@@ -20,6 +20,7 @@ import httpx
 
 from custody.note import VerifierKey
 from tests.app import party
+from tests.sizes.discarding import KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -66,6 +67,11 @@ class Service:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
+    def cpu(self) -> float:
+        """Seconds of processor time that it used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def authority(self, name: str) -> party.Authority:
         made = party.Authority(self, name)
         path = self.directory / f"{name}.json"
@@ -87,17 +93,21 @@ class Service:
 
 
 @contextmanager
-def service(directory: Path, settings: Mapping[str, str] | None = None) -> Iterator[Service]:
-    """The service over plain HTTP on a free port, as it would stand behind a proxy."""
+def service(
+    directory: Path, settings: Mapping[str, str] | None = None, *, discarding: bool = False
+) -> Iterator[Service]:
+    """The service over plain HTTP on a free port, as it would stand behind a proxy; or one that keeps no bodies."""
     directory.mkdir(parents=True, exist_ok=True)
     ready, more = directory / "ready.json", {**_UNHINDERED, **(settings or {})}
-    command = [BIN / "rogatory-server", "serve", "--behind-proxy", "--port", "0"]
+    command = [sys.executable, "-m", "tests.sizes.discarding"] if discarding else [BIN / "rogatory-server"]
+    kept = {KEYS: str(directory / "keys.json")} if discarding else {}
     with (directory / "log").open("ab") as log:
         process = subprocess.Popen(
-            [*command, "--state", directory / "state", "--ready-file", ready],
+            [*command, "serve", "--behind-proxy", "--port", "0", "--state", directory / "state", "--ready-file", ready],
             stdout=log,
             stderr=log,
-            env=environment(more),
+            cwd=ROOT,
+            env=environment(more | kept),
         )
     with ending(process):
         _await(ready, process, directory / "log")

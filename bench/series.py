@@ -80,6 +80,9 @@ class Effort:
     """How much to do: sizes in bytes, and how often everything is repeated.
 
     Attributes:
+        memory: Sizes of items, the first is what the others are held against.
+        vast: A size that takes minutes.
+        bundle: Entries of the bundle that is checked.
         chains: Open while the sequencer's latency is taken.
         leaves: Sizes of the log at which proofs are weighed, ascending.
     """
@@ -89,6 +92,8 @@ class Effort:
     records: int
     entries: int
     memory: tuple[int, ...]
+    vast: int
+    bundle: int
     chains: int
     leaves: tuple[int, ...]
 

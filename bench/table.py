@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ HEADINGS = {
     "memory": "Memory",
 }
 FINDINGS = Path(__file__).with_name("findings.md")
+_BOUND = re.compile(r"^- \*\*(.+?)\*\*: ((?:.+\n)(?:  .+\n)*)", re.MULTILINE)
 _VERDICTS = {True: "met", False: "**not met**", None: ""}
 
 
@@ -36,11 +38,36 @@ def page(rows: Sequence[Row], failures: Mapping[str, str], effort: Effort) -> st
     """docs/bench.md, whole."""
     parts = [_heading(rows, effort)]
     for group, found in groupby(sorted(rows, key=lambda row: list(HEADINGS).index(row.group)), lambda row: row.group):
-        parts += [f"## {HEADINGS[group]}\n", _table(list(found)), ""]
+        listed = list(found)
+        parts += [f"## {HEADINGS[group]}\n", _table(listed), "", *_missed(listed)]
     if failures:
         parts += ["## What could not be measured\n", *(f"- {name}: {why}" for name, why in failures.items()), ""]
     parts += [FINDINGS.read_text(encoding="utf-8").rstrip(), ""]
     return "\n".join(parts)
+
+
+def _missed(rows: Sequence[Row]) -> list[str]:
+    """For each goal not met a line that says by how much, and what bounds it."""
+    lines = []
+    for row in rows:
+        if row.met is False:
+            found = row.ours.over(row.anchor) if row.goal.endswith(" x") and row.anchor else row.ours
+            said = f"- Not met: {row.work}, {_span(found, 2)} where {_goal(row)} is wanted. {bound(row.work)}"
+            lines.append(said if said.endswith(".") else f"{said}.")
+    return [*lines, ""] if lines else []
+
+
+def bound(work: str) -> str:
+    """What bounds a measure: the first line `- **beginning of its name**: why` of bench/findings.md that fits."""
+    for beginning, why in _BOUND.findall(FINDINGS.read_text(encoding="utf-8")):
+        if work.startswith(beginning):
+            said = " ".join(str(why).split())
+            return said[0].upper() + said[1:]
+    return "What bounds it was not looked into"
+
+
+def _goal(row: Row) -> str:
+    return row.goal.replace(">=", "≥").replace("<=", "≤").replace(" x", " ×")
 
 
 def _heading(rows: Sequence[Row], effort: Effort) -> str:
@@ -50,7 +77,8 @@ def _heading(rows: Sequence[Row], effort: Effort) -> str:
         "# Bench\n\n"
         "Written by `make bench`; edit bench/findings.md, not this page. Absolute figures are of one machine on one "
         "day and drift by a third; what was measured alternately, the ratios, holds. Each figure is the median of "
-        f"{effort.repeat} runs after one that does not count, with the lowest and the highest behind it.\n\n"
+        f"{effort.repeat} runs after one that does not count, with the lowest and the highest behind it; of proofs, of "
+        "a hundred; from commit to checkpoint, of five runs.\n\n"
         f"- machine: {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} "
         f"{platform.release()}, Python {platform.python_version()}\n"
         f"- date: {datetime.now(UTC):%Y-%m-%d}, load before: {os.getloadavg()[0]:.1f}\n"
@@ -71,7 +99,7 @@ def _table(rows: Sequence[Row]) -> str:
             [f"{_span(row.anchor)} {row.unit}", row.by, _span(row.ours.over(row.anchor), 2)] if row.anchor else [""] * 3
         )
         cells = [row.work, f"{_span(row.ours)} {row.unit}", *(theirs if compared else [])]
-        cells += [row.goal.replace(">=", "≥").replace("<=", "≤").replace(" x", " ×"), _VERDICTS[row.met]]
+        cells += [_goal(row), _VERDICTS[row.met]]
         lines.append("| " + " | ".join([*cells, *([row.note] if noted else [])]) + " |")
     return "\n".join(lines)
 

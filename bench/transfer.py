@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench import place
-from bench.series import MIB, Effort, Row, in_turns, rate
+from bench.series import GIB, MIB, Effort, Row, Series, in_turns, rate
 from custody import entry
 from storage.s3_address import S3Address
 from tests.app import party
@@ -36,6 +36,25 @@ def local(effort: Effort, root: Path) -> Iterator[Row]:
         yield Row(
             "transfer", "upload to local disk", "MiB/s", found["ours"], found["theirs"], "@tus/server", ">= 1.5 x", note
         )
+    yield from _nowhere(effort, root, source)
+
+
+def _nowhere(effort: Effort, root: Path, source: Path) -> Iterator[Row]:
+    """What the service itself costs: the same upload with a store that keeps no bodies."""
+    with _sender(root / "nowhere", discarding=True) as ours:
+        costs = []
+
+        def send() -> float:
+            before = ours.running.cpu()
+            speed = rate(lambda: ours.send(source), effort.size / MIB)
+            costs.append((ours.running.cpu() - before) * GIB / effort.size)
+            return speed
+
+        found = in_turns(effort.repeat, ours=send)
+    note = "store that discards; all else as on a local disk, one request at a time"
+    yield Row("transfer", "upload to nowhere", "MiB/s", found["ours"], goal=">= 700", note=note)
+    cost = Series(tuple(costs[1:]))
+    yield Row("transfer", "upload to nowhere: service's CPU time", "s/GiB", cost, goal="<= 2.0", note=note)
 
 
 def s3(effort: Effort, root: Path) -> Iterator[Row]:
@@ -146,8 +165,10 @@ class _Sender:
 
 
 @contextmanager
-def _sender(directory: Path, settings: Mapping[str, str] | None = None) -> Iterator[_Sender]:
-    with place.service(directory, settings) as running:
+def _sender(
+    directory: Path, settings: Mapping[str, str] | None = None, *, discarding: bool = False
+) -> Iterator[_Sender]:
+    with place.service(directory, settings, discarding=discarding) as running:
         yield _Sender(running)
 
 
