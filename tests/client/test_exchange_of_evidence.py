@@ -28,7 +28,7 @@ from rogatory.source import SourceChanged
 from custody.schema import SchemaMismatch
 from custody.sealing import NoMatchingIdentity, generate_identity
 from custody.verify import verify_bundle
-from tests.backends import EMBEDDED, only
+from tests.backends import EMBEDDED, SERVERS, only
 
 
 @pytest.fixture
@@ -125,13 +125,27 @@ CRASHES = [
     ("PUT", "/headers/", 2),
     ("POST", "/seal", 1),
 ]
+HALF_ARRIVED = [("POST", "/uploads", 4), ("POST", "/seal", 1)]
 
 
+@only(EMBEDDED)  # what the client has written down when it dies
 @pytest.mark.parametrize(("method", "word", "n"), CRASHES, ids=lambda value: str(value).strip("/"))
 def test_a_send_goes_on_after_a_crash_and_ends_in_the_same_evidence(
     police, court, exchange, terms, image, tmp_path, method, word, n
 ):
-    with behind(police, NthOf(n, method, word, Crash())) as crashing, pytest.raises(Crash):
+    goes_on_after_a_crash(police, court, exchange, terms, image, tmp_path, NthOf(n, method, word, Crash()))
+
+
+@only(SERVERS)
+@pytest.mark.parametrize(("method", "word", "n"), HALF_ARRIVED, ids=lambda value: str(value).strip("/"))
+def test_what_a_bucket_holds_of_a_send_that_crashed_is_gone_on_with(
+    police, court, exchange, terms, image, tmp_path, method, word, n
+):
+    goes_on_after_a_crash(police, court, exchange, terms, image, tmp_path, NthOf(n, method, word, Crash()))
+
+
+def goes_on_after_a_crash(police, court, exchange, terms, image, tmp_path, fault):
+    with behind(police, fault) as crashing, pytest.raises(Crash):
         crashing.send(exchange, [image], to=["court.fr"], terms=terms)
     [package] = police.unfinished_sends()
     sent = police.resume_send(package)
@@ -157,6 +171,7 @@ def test_a_send_whose_last_answer_was_lost_is_not_sealed_twice(police, exchange,
     assert police.resume_send(package).package == package
 
 
+@only(EMBEDDED)  # the client's files
 def test_a_changed_source_is_never_resumed(police, exchange, terms, image):
     with behind(police, NthOf(4, "POST", "/uploads", Crash())) as crashing, pytest.raises(Crash):
         crashing.send(exchange, [image], to=["court.fr"], terms=terms)
@@ -169,6 +184,7 @@ def test_a_changed_source_is_never_resumed(police, exchange, terms, image):
     assert police.unfinished_sends() == []
 
 
+@only(EMBEDDED)  # the client's files
 def test_an_older_copy_of_a_state_is_never_resumed(police, exchange, terms, image):
     with behind(police, NthOf(4, "POST", "/uploads", Crash())) as crashing, pytest.raises(Crash):
         crashing.send(exchange, [image], to=["court.fr"], terms=terms)
@@ -181,6 +197,7 @@ def test_an_older_copy_of_a_state_is_never_resumed(police, exchange, terms, imag
     police.abandon_send(package)
 
 
+@only(EMBEDDED)  # the client's files
 def test_an_older_copy_is_noticed_also_where_the_first_window_never_arrived(police, exchange, terms, image):
     """Windows leave side by side: that the first one is new does not mean that its upload is."""
 
@@ -204,6 +221,7 @@ def test_an_older_copy_is_noticed_also_where_the_first_window_never_arrived(poli
     police.abandon_send(package)
 
 
+@only(EMBEDDED)  # the client's line
 def test_a_broken_line_costs_nothing_but_time(police, court, exchange, terms, image, tmp_path, monkeypatch):
     faults = [
         NthOf(2, "POST", "/uploads", httpx.ReadError("cut")),
@@ -237,25 +255,31 @@ def stored(service, package, item):
 
 
 @only(EMBEDDED)
-@pytest.mark.parametrize("part", [1, 2, 3])
 def test_a_flipped_byte_in_a_stored_body_is_found_with_its_part(
-    service, police, court, exchange, terms, image, tmp_path, part
+    service, police, court, exchange, terms, image, tmp_path
 ):
     sent = police.send(exchange, [image], to=["court.fr"], terms=terms)
     item = sent.manifest.payload["items"][0]
     path = stored(service, sent.package, item["id"])
     path.chmod(0o600)
-    with path.open("r+b") as file:
-        file.seek((part - 1) * item["part_size"] + 77)
-        byte = file.read(1)
-        file.seek(-1, os.SEEK_CUR)
-        file.write(bytes([byte[0] ^ 0x10]))
-    with pytest.raises(TamperedPart, match=f"part {part} of item {item['id']}") as found:
-        court.receive(sent.package, tmp_path / "in")
-    assert (found.value.part, exit_code_of(found.value)) == (part, 20)
-    assert [path.name for path in (tmp_path / "in").iterdir()] == [".partial"]
+    for part in (1, 2, 3):
+        flip(path, (part - 1) * item["part_size"] + 77)
+        target = tmp_path / f"part-{part}"
+        with pytest.raises(TamperedPart, match=f"part {part} of item {item['id']}") as found:
+            court.receive(sent.package, target)
+        assert (found.value.part, exit_code_of(found.value)) == (part, 20)
+        assert [path.name for path in target.iterdir()] == [".partial"]
+        flip(path, (part - 1) * item["part_size"] + 77)
     court.reject(court.look(sent.package), reason="digest_mismatch")
     assert sent.package not in [row["id"] for row in court.inbox()]
+
+
+def flip(path, at):
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 0x10]))
 
 
 def test_conditions_are_accepted_before_anything_is_handed_out(police, court, exchange, terms, small, tmp_path):
@@ -355,6 +379,7 @@ def test_an_empty_file_and_an_odd_name_arrive(police, court, exchange, terms, tm
     subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=tmp_path / "in", check=True, capture_output=True)
 
 
+@only(EMBEDDED)  # the client's disk
 def test_a_full_disk_is_said_and_what_was_fetched_is_kept(police, court, exchange, terms, image, tmp_path, monkeypatch):
     sent = police.send(exchange, [image], to=["court.fr"], terms=terms)
     usage = receive.shutil.disk_usage
