@@ -134,6 +134,7 @@ def test_what_was_killed_between_its_windows_goes_on_and_sends_next_to_nothing_t
     assert (tmp_path / "in" / "evidence" / "disk.dd").read_bytes() == image.read_bytes()
 
 
+@only(EMBEDDED)  # what leaves the client, whatever it comes to
 @pytest.mark.parametrize("place", [77, 2 * WINDOW + 77], ids=["acknowledged", "sent and not acknowledged"])
 def test_no_byte_of_a_changed_window_ever_leaves_under_its_old_key(police, court, exchange, terms, tmp_path, place):
     image = tmp_path / "disk.dd"
