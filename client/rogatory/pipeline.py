@@ -31,25 +31,26 @@ class _Ended:
 
 
 def ahead(stage: Iterator[T], depth: int = 1) -> Iterator[T]:
-    """The values of a stage, made in another thread, at most `depth` of them waiting."""
-    waiting: queue.Queue[T | _Failed | _Ended] = queue.Queue(depth)
-    stop = threading.Event()
+    """The values of a stage, made in another thread: at most `depth` of them are waiting or being made."""
+    waiting: queue.SimpleQueue[T | _Failed | _Ended] = queue.SimpleQueue()
+    room, stop = threading.Semaphore(depth), threading.Event()
 
-    def put(value: T | _Failed | _Ended) -> bool:
+    def claimed() -> bool:
         while not stop.is_set():
-            try:
-                waiting.put(value, timeout=_LOOK)
-            except queue.Full:
-                continue
-            return True
+            if room.acquire(timeout=_LOOK):
+                return True
         return False
 
     def run() -> None:
         try:
-            if all(map(put, stage)):  # keeps no value while the next one is made: they may be large
-                put(_Ended())
+            while claimed():  # first the room, then the value: they may be large
+                try:
+                    waiting.put(next(stage))
+                except StopIteration:
+                    waiting.put(_Ended())
+                    break
         except BaseException as error:  # noqa: BLE001 - raised again in the consumer
-            put(_Failed(error))
+            waiting.put(_Failed(error))
         finally:
             close = getattr(stage, "close", None)
             if close:
@@ -64,6 +65,7 @@ def ahead(stage: Iterator[T], depth: int = 1) -> Iterator[T]:
                 return
             if isinstance(value, _Failed):
                 raise value.error
+            room.release()
             yield value
             del value
     finally:
