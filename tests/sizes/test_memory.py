@@ -36,7 +36,7 @@ def grown(effort, work, usual, full):
 
 @pytest.mark.deep(weight=5)
 def test_neither_sender_nor_service_needs_more_memory_for_a_body_beyond_any_disk(play, small, effort):
-    _, sender, service = grown(effort, play.upload, 2 * GIB, 50 * GIB)
+    _, sender, service = grown(effort, play.upload, 2 * GIB, 10 * GIB)
     effort.tell(
         f"sender {(sender - small.send) // MIB}, service {(service - small.server_after_upload) // MIB} MiB more"
     )
