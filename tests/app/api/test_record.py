@@ -38,7 +38,9 @@ def test_the_pages_are_the_chain_as_it_was_at_the_first_and_looking_is_noted(ser
     chain = service.entries(sent.matter.handle)
     assert [each["entry"].encode() for each in found] == [each.data for each in chain[: len(found)]]
     between = chain[len(found) : noted[0].seq]
-    assert {each.event for each in between} <= {"fixity.checked"}, "the service's own look at the store may come between"
+    assert {each.event for each in between} <= {"fixity.checked"}, (
+        "the service's own look at the store may come between"
+    )
     assert len(noted) == -(-len(found) // 3)
     assert sum(each.noted["entries"] for each in noted) == len(found)
 
