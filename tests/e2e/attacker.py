@@ -259,7 +259,8 @@ class Operator:
 
     def bundle(self, target, chain, *, authority):
         """The bundle the service would hand to an authority."""
-        runtime = SimpleNamespace(store=LocalStore(self.state / "store"), witnesses=PolicyFile(self.state / "policy"))
+        store, witnesses = LocalStore(self.state / "store"), PolicyFile(self.state / "policy")
+        runtime = SimpleNamespace(origin=self.origin, store=store, witnesses=witnesses)
         with target.open("wb") as file:
             self._session(
                 lambda session: write_exchange(
