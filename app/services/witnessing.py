@@ -78,7 +78,7 @@ def hand_back(runtime: Runtime, note: bytes) -> int:
     except CustodyError as error:
         raise NotEntitled(f"no cosignature by a key of this service's policies: {error}") from error
     since = guard(runtime.engine).since
-    return keep(runtime, shown.size, found, confirms=any(time >= since for _, time in found.values()))
+    return keep(runtime, shown.size, found, confirms=any(time > since for _, time in found.values()))
 
 
 def keep(runtime: Runtime, size: int, found: dict[VerifierKey, tuple[str, int]], *, confirms: bool) -> int:

@@ -43,8 +43,12 @@ def read_on(pieces):
     return 8 * MIB + sum(map(len, itertools.islice(pieces, 99)))
 
 
+def ends(service, sent):
+    return [each.noted for each in service.entries(sent.matter.handle) if each.event == "download.closed"]
+
+
 def closed(service, sent):
-    return [each.noted for each in service.entries(sent.matter.handle) if each.event == "download.closed"][-1]
+    return ends(service, sent)[-1]
 
 
 def test_nothing_goes_out_by_a_handle_that_was_closed(service, bob, sent, reading):
@@ -57,10 +61,11 @@ def test_nothing_goes_out_by_a_handle_that_was_closed(service, bob, sent, readin
 
 def test_a_long_answer_ends_with_the_hour_and_was_counted(service, sent, reading):
     _, pieces = reading
+    before = len(ends(service, sent))
     service.now.ahead = timedelta(minutes=61)
     try:
-        while lapse.run(service.runtime, lambda: False):
-            pass
+        while len(ends(service, sent)) == before:  # a handle that is being counted is left to the next round
+            lapse.run(service.runtime, lambda: False)
     finally:
         service.now.ahead = timedelta(0)
     with pytest.raises(httpx.RemoteProtocolError):
