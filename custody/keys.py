@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
@@ -161,6 +161,8 @@ class SigningKey:
             if b"ENCRYPTED" in pem:
                 raise KeyLocked("passphrase does not open the private key") from error
             raise KeyMalformed(f"not a PKCS#8 PEM private key: {error}") from error
+        except InternalError as error:  # what OpenSSL says of an X448 key that is too short
+            raise KeyMalformed("private key whose numbers are none of its algorithm") from error
         if not isinstance(private, _Private):
             raise KeyMalformed(f"private key is {type(private).__name__}, expected Ed25519, P-256 or ML-DSA-65")
         return cls.of(private)

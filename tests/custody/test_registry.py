@@ -9,6 +9,7 @@ from custody.ed25519 import SignatureInvalid
 from custody.entry import StatementMismatch
 from custody.errors import CustodyError, FormatError
 from custody.keys import KeyLocked, KeyMalformed, KeyRecord, SigningKey
+from custody.note import SignerKey, VkeyMalformed
 from custody.registry import Registry, RegistryRuleBroken, SignerNotEntitled
 from custody.sealing import generate_identity
 from custody.statement import SignatureMissing
@@ -180,6 +181,13 @@ def test_a_record_that_does_not_fit_its_key_is_refused():
             KeyRecord.parse(record | change)
 
 
+SHORT_X448 = (
+    b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VvBCIEIAOg64qUzCwyx77RCR2Mn5ow5UpBGPo+ixZX83fpb/TD\n"
+    b"-----END PRIVATE KEY-----\n"
+)
+"""Names X448 and has the 32 bytes of X25519: OpenSSL fails of itself. Found by the fuzzer."""
+
+
 def test_a_passphrase_guards_a_private_key_file():
     key = SigningKey.generate()
     pem = key.to_pem(b"secret")
@@ -189,6 +197,11 @@ def test_a_passphrase_guards_a_private_key_file():
             SigningKey.from_pem(pem, wrong)
     with pytest.raises(KeyMalformed):
         SigningKey.from_pem(b"-----BEGIN nothing")
+    for odd in SHORT_X448, SHORT_X448.replace(b"K2Vv", b"K2V6"):
+        with pytest.raises(KeyMalformed):
+            SigningKey.from_pem(odd)
+        with pytest.raises(VkeyMalformed):
+            SignerKey.from_pem("log.example", 1, odd)
     assert "secret" not in repr(key)
     assert secrets.token_hex(4) not in repr(key)
 

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tests.client.conftest import Service
 from tests.sizes.discarding import KEYS
@@ -71,6 +72,11 @@ class Play:
 
     def close(self):
         self.service.stop()
+
+    def begin_anew(self):
+        """Another process for the same service: its peak is of what it does from here on."""
+        self.service.stop()
+        self.service.start(urlsplit(self.service.facts["url"]).port)
 
     def upload(self, size):
         """Send a file of zeros; (package, peak of the sender, peak of the service)."""
