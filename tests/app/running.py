@@ -53,7 +53,14 @@ class Running:
         self.runtime, self.log_keys = self.service.runtime, list(self.service.runtime.log_keys)
         self.app = application.build(self.runtime, self.service.background)
         config = uvicorn.Config(
-            self.app, http=GuardedProtocol, loop="asyncio", ws="none", lifespan="on", log_config=None, access_log=False
+            self.app,
+            http=GuardedProtocol,
+            loop="asyncio",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=30,  # as the service's own: a client that gives up a line after 5 s never meets its end
         )
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self._run, daemon=True)
