@@ -76,11 +76,15 @@ def read(path: Path) -> Before:
             raise NothingToContinue("the bundle is of a registry and holds no exchange")
         chain = [entry.parse(line) for line in packing.split_lines(bundle.read("entries.jsonl"))]
         said = [statement.parse(line) for line in packing.split_lines(bundle.read("statements.jsonl"))]
-        last = packing.parse_leaves(bundle.read("leaves.jsonl"))[-1]
-        ended = "service/entries.jsonl" in bundle and b'"log.succeeded"' in bundle.read("service/entries.jsonl")
-        parties, auditors = _people(chain, {each.id: each.payload.get("detail", {}) for each in said})
+        leaves = packing.parse_leaves(bundle.read("leaves.jsonl"))
+        service = bundle.read("service/entries.jsonl") if "service/entries.jsonl" in bundle else b""
+        ended = any(entry.parse(line).event == "log.succeeded" for line in packing.split_lines(service))
     finally:
         bundle.close()
+    parties, auditors = _people(chain, {each.id: each.payload.get("detail", {}) for each in said})
+    if not leaves:
+        raise NothingToContinue("the bundle does not show where the exchange ended")
+    last = leaves[-1]
     return Before(bundle.packing.chain, bundle.packing.log, parties, auditors, last.seq, last.hash.hex(), ended=ended)
 
 

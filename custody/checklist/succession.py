@@ -83,10 +83,17 @@ def succession(case: Case) -> str:
 
 
 def last_word(case: Case) -> Entry | None:
-    """The entry log.succeeded, where the bundle shows it: the log has ended, nothing can be asked of it any more."""
+    """The entry log.succeeded, where the bundle shows it and nothing after it: nothing can be asked of that log then.
+
+    What is said to be the end in the midst of a log is none: an operator could hide by it who asked for bundles.
+    """
     chain = case.chains.get(SERVICE)
-    entries = chain.entries if chain is not None else []
-    return next((item for item in entries if item.event == "log.succeeded"), None)
+    if chain is None:
+        return None
+    end = next((item for item in chain.entries if item.event == "log.succeeded"), None)
+    place = next((line.index for line in chain.leaves if end is not None and line.seq == end.seq), None)
+    newest = max((each.leaves[-1].index for each in case.chains.values() if each.leaves), default=None)
+    return end if place is not None and place == newest else None
 
 
 def _parties_chains(case: Case) -> Iterator[Chain]:

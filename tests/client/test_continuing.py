@@ -7,7 +7,7 @@ from rogatory import continuing
 from rogatory.exchanges import Exchanges
 
 from tests.custody.successor import NEXT, Successor, before, ended
-from tests.custody.world import zipped
+from tests.custody.world import packed, zipped
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,8 @@ def test_what_is_closed_or_no_exchange_does_not_go_on(old, tmp_path):
     closed = before()
     closed.act(closed.police, "exchange.closed")
     path = tmp_path / "bundle.zip"
-    for files in (closed.bundle(), old.bundle("registry")):
+    nothing_placed = {"leaves.jsonl": b"", "tail.json": b""}
+    for files in (closed.bundle(), old.bundle("registry"), packed(old.bundle() | nothing_placed)):
         path.write_bytes(zipped(files))
         with pytest.raises(continuing.NothingToContinue):
             continuing.read(path)

@@ -230,3 +230,16 @@ def goes_on_from_nothing():
 def a_bundle_from_the_end_of_a_log():
     first = old()
     return of(first, slim(first.bundle()))
+
+
+@vector(
+    "what is said to be the end of the log, in its midst: who asked for the bundle would be hidden by it",
+    "completeness",
+    code="export-missing",
+    exit_code=21,
+)
+def a_false_end_of_a_log():
+    first = old()
+    first.act(first.police, "exchange.closed")
+    first.tick("tail")
+    return of(first, slim(first.bundle()))

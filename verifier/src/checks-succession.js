@@ -12,8 +12,15 @@ function ofService({ chains }, event) {
   return entry && { ...entry.fields.noted, place: chain.placeOf(entry) };
 }
 
-/** The last word of a log that has ended, where the bundle shows it: nothing can be asked of that log any more. */
-export const lastWord = (bundle) => ofService(bundle, "log.succeeded");
+/**
+ * The last word of a log that has ended, where the bundle shows it and nothing after it: nothing can be asked of that log
+ * any more. What is said to be the end in the midst of a log is none.
+ */
+export function lastWord(bundle) {
+  const end = ofService(bundle, "log.succeeded"), chains = [...bundle.chains.values()];
+  const newest = Math.max(...chains.filter(({ leaves }) => leaves.length).map(({ leaves }) => leaves[leaves.length - 1].index));
+  return end && bundle.chains.get("@service").leaf(end.place.seq)?.index === newest ? end : undefined;
+}
 
 /** Chains of parties whose entry 0 is shown: {name, entry, statement, place, continues}. */
 function begun(facts) {

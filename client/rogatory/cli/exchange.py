@@ -10,6 +10,7 @@ from rogatory.cli.command import Command, CommandProblem, Outcome, option, posit
 from rogatory.cli.tui import Terminal, columns, escape, facts
 
 if TYPE_CHECKING:
+    from rogatory.continuing import Before
     from rogatory.exchanges import Exchange
     from rogatory.profile import Profile, Title
 
@@ -18,14 +19,25 @@ _TITLE = option("--title", about="what this side calls it; kept encrypted here, 
 _FILE_NUMBER = option("--file-number", about="file number on this side; likewise", metavar="NUMBER")
 
 
+def _before(path: Path) -> "Before":
+    from custody.errors import FormatError
+    from rogatory import continuing
+    from rogatory.errors import exit_code_of
+
+    try:
+        return continuing.read(path)
+    except FormatError as error:
+        hint = "--continues takes the bundle of the exchange in the log before"
+        raise CommandProblem(f"{path}: {error}", code=error.code, hint=hint, exit_code=exit_code_of(error)) from error
+
+
 def open_exchange(args: Namespace, terminal: Terminal) -> Outcome:
     """Open an exchange."""
-    from rogatory import continuing
     from rogatory.profile import Title
 
     if not args.with_ and args.continues is None:
         raise CommandProblem("nobody to exchange with", hint="--with AUTHORITY, or --continues BUNDLE")
-    before = continuing.read(args.continues) if args.continues is not None else None
+    before = _before(args.continues) if args.continues is not None else None
     with session.client(args, terminal) as client:
         known = Title(args.title or "", args.file_number or "") if args.title or args.file_number else None
         found, lodged = client.open_exchange(args.with_ or [], auditors=args.auditor or [], title=known, before=before)
